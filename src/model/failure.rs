@@ -1,0 +1,120 @@
+use std::{error::Error, fmt};
+
+use super::{Step, clean};
+
+/// Why a run failed, as a stable code for scripts, tickets and the ledger.
+///
+/// What a person should read about it, and the process's exit code, are chosen in `cli/`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailureCode {
+    /// A value that the user gave cannot be used.
+    Configuration,
+    /// No board is attached, or not the one that was asked for.
+    NoDevice,
+    /// More than one board is attached and none was named.
+    SeveralDevices,
+    /// The port is there but may not be opened by this user.
+    PortForbidden,
+    /// Another program, or another run, holds the port.
+    PortBusy,
+    /// Another board answers than the one that was asked for.
+    WrongDevice,
+    /// The board is not in listening mode and did not get there in time.
+    NotListening,
+    /// The board answered and then stopped answering.
+    NoAnswer,
+    /// The console is inside a dialogue that cannot be left without saving something.
+    ConsoleStuck,
+    /// Firmware before 0.6.0 has no claim-code command on its console.
+    FirmwareTooOld,
+    /// The device did not confirm the claim code, character for character, in any try.
+    CodeRefused,
+    /// The cloud refused the credentials.
+    SignInRefused,
+    /// This program stopped signing in, so that the cloud does not lock the site's address out.
+    SignInHeldBack,
+    /// The product does not exist, or this client may not see it.
+    ProductNotVisible,
+    /// The product is for another kind of board.
+    WrongPlatform,
+    /// The cloud refused to take the device into the product.
+    ImportRefused,
+    /// The cloud refused a request for another reason.
+    CloudRefused,
+    /// The cloud answered what nobody can understand.
+    CloudGarbled,
+    /// The cloud could not be reached, or failed by itself, until the deadline.
+    CloudUnreachable,
+    /// The cloud's rate limits, or its lock-out, are in force.
+    LimitsHit,
+    /// The cloud's record did not turn right in time.
+    NotVerified,
+    /// The board came back to listening mode: it knows no Wi-Fi, or cannot join it.
+    BackToListening,
+    /// The device is owned by somebody else.
+    OwnedByOther,
+    /// The device belongs to another product.
+    InOtherProduct,
+    /// Ctrl-C, or a signal.
+    Interrupted,
+    /// What should not happen.
+    Unexpected,
+}
+
+impl FailureCode {
+    /// The code as it stands in JSON: `not-listening`.
+    pub fn as_str(self) -> String {
+        // A unit variant always serialises to its name.
+        serde_json::to_value(self).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+    }
+}
+
+/// A failed operation: its code, the step it failed in, and what was seen.
+#[derive(Debug)]
+pub struct Failure {
+    /// The stable code.
+    pub code: FailureCode,
+    /// The step that failed, once a run knows it.
+    pub step: Option<Step>,
+    /// What was seen, in a sentence without its full stop. Holds no secret.
+    pub detail: String,
+    /// The error underneath, if there is one.
+    pub source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl Failure {
+    /// A failure with nothing underneath. The detail is cleaned.
+    pub fn new(code: FailureCode, detail: impl AsRef<str>) -> Self {
+        Self { code, step: None, detail: clean(detail.as_ref()), source: None }
+    }
+
+    /// The same failure, with the error that led to it.
+    #[must_use]
+    pub fn because(mut self, source: impl Error + Send + Sync + 'static) -> Self {
+        self.source = Some(Box::new(source));
+        self
+    }
+
+    /// The same failure, seen in this step; an earlier step stays.
+    #[must_use]
+    pub fn in_step(mut self, step: Step) -> Self {
+        self.step.get_or_insert(step);
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)?;
+        let mut cause = self.source.as_deref().map(|e| e as &dyn Error);
+        while let Some(error) = cause {
+            write!(f, ": {}", clean(&error.to_string()))?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+// `source` is already part of the text, so it is not offered again to printers of error chains.
+impl Error for Failure {}
