@@ -1,1 +1,3 @@
-//! Under way.
+//! The wires, and finding them. "There, but you may not open it" is an answer, not an error.
+
+pub mod serial;

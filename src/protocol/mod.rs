@@ -1,1 +1,3 @@
-//! Under way.
+//! What goes over the wires, without the wires: bytes in, what was said out. No I/O.
+
+pub mod console;
