@@ -1,1 +1,3 @@
-//! Under way.
+//! The wires: a serial port, and finding one.
+
+pub mod discovery;
