@@ -1,1 +1,3 @@
-//! Under way.
+//! Commands, settings, wording, exit codes.
+
+pub mod udev;
