@@ -1,3 +1,4 @@
 //! Commands, settings, wording, exit codes.
 
+pub mod list;
 pub mod udev;
