@@ -1,1 +1,4 @@
-//! Under way.
+//! Commands, settings, wording, exit codes.
+
+pub mod list;
+pub mod udev;

@@ -1,3 +1,4 @@
 //! The wires, and finding them. "There, but you may not open it" is an answer, not an error.
 
+pub mod discovery;
 pub mod serial;
