@@ -1,1 +1,101 @@
-//! Under way.
+//! A Photon in setup mode: what the workflow sees of it, whichever wire it hangs on.
+
+mod listening;
+pub mod usb;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::model::{Action, ClaimCode, DeviceId, Failure, Identity, Platform};
+
+pub use usb::UsbPhoton;
+
+/// What can be told of a board without disturbing it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sighting {
+    /// From the USB serial number, where that is a device id.
+    pub device_id: Option<DeviceId>,
+    /// From the USB product id.
+    pub platform: Option<Platform>,
+}
+
+/// Something worth telling while a device is being worked on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Note {
+    /// A person has to do something.
+    Action(Action),
+    /// What is being waited for, or tried again.
+    Text(String),
+}
+
+/// Who is told.
+pub type Tell<'a> = &'a (dyn Fn(Note) + Send + Sync);
+
+/// How far one may go to make a device answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Manner {
+    /// Ask only; whatever mode or dialogue it is in, it stays there.
+    LookOnly,
+    /// Leave a dialogue that somebody else opened, but do not switch modes.
+    Tidy,
+    /// Bring it into setup mode.
+    Touch,
+}
+
+/// How long to wait for a device, by what is waited for.
+#[derive(Debug, Clone)]
+pub struct Patience {
+    /// Silence after which a console that was asked something counts as not answering.
+    pub silence: Duration,
+    /// Silence during a scan for networks (30 s at most in `hal/src/photon/wlan_hal.cpp`; it may scan
+    /// twice).
+    pub scan: Duration,
+    /// Time for a board to enter listening mode after it was told to by the line speed.
+    pub wake: Duration,
+    /// Time for the board to come to listening mode in all, a person's hands included.
+    pub listening: Duration,
+    /// Time for a port that went away to come back.
+    pub reappear: Duration,
+    /// Time for leaving the device tidy when a run ends early.
+    pub release: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            silence: Duration::from_millis(1500),
+            scan: Duration::from_secs(60),
+            wake: Duration::from_secs(10),
+            listening: Duration::from_secs(120),
+            reappear: Duration::from_secs(15),
+            release: Duration::from_secs(2),
+        }
+    }
+}
+
+/// A device in setup mode. Any call may be dropped half-way (Ctrl-C); [`SetupDevice::release`] then
+/// still leaves the device tidy.
+#[async_trait]
+pub trait SetupDevice: Send {
+    /// Finds the device and tells what can be told without disturbing it.
+    async fn find(&mut self) -> Result<Sighting, Failure>;
+
+    /// Makes the device answer in setup mode and asks who it is.
+    async fn reach(&mut self, manner: Manner, tell: Tell<'_>) -> Result<Identity, Failure>;
+
+    /// Whether this device can take a claim code over this wire.
+    fn takes_claim_code(&self, identity: &Identity) -> Result<(), Failure>;
+
+    /// Gives the device the code; the device has confirmed it, character for character.
+    async fn set_claim_code(&mut self, code: &ClaimCode, tell: Tell<'_>) -> Result<(), Failure>;
+
+    /// Takes the device out of setup mode, so that it connects.
+    async fn finish(&mut self) -> Result<(), Failure>;
+
+    /// Ends when the device is seen back in setup mode after [`SetupDevice::finish`]; never otherwise.
+    async fn back(&mut self);
+
+    /// Leaves the device tidy: at its idle prompt, and out of setup mode if it was brought there.
+    async fn release(&mut self);
+}

@@ -17,7 +17,7 @@ pub mod baud {
 }
 
 /// An open serial line. A trait, so that hardware can be faked.
-pub trait Port: AsyncRead + AsyncWrite + Unpin + Send {
+pub trait Port: AsyncRead + AsyncWrite + Unpin + Send + Sync {
     /// Changes the line speed, in baud.
     fn set_baud(&mut self, baud: u32) -> io::Result<()>;
 }

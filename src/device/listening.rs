@@ -1,0 +1,143 @@
+//! Getting a Photon on USB into listening mode, and its console to the idle prompt.
+
+use tokio::time::Instant;
+use tracing::debug;
+
+use super::{
+    Manner, Note, Tell, UsbPhoton,
+    usb::{Answer, Heard, Stop},
+};
+use crate::{
+    link::serial::baud,
+    model::{Action, Failure, FailureCode, Identity},
+    protocol::console::{Said, command},
+};
+
+impl UsbPhoton {
+    /// Asks until the board answers; brings it into listening mode where `manner` allows that.
+    pub(super) async fn listen(&mut self, manner: Manner, tell: Tell<'_>) -> Result<Identity, Failure> {
+        let until = Instant::now() + self.patience.listening;
+        let mut waking = Waking::Untried;
+        self.open().await?;
+        loop {
+            match self.listen_once(manner, &mut waking, until, tell).await {
+                Ok(Some(identity)) => return self.recognise(identity),
+                Ok(None) => {}
+                Err(Stop::Failed(failure)) => return Err(failure),
+                Err(Stop::Lost(error)) if Instant::now() < until && manner == Manner::Touch => {
+                    self.reopen(&error, tell).await?;
+                }
+                Err(Stop::Lost(error)) => {
+                    return Err(Failure::new(FailureCode::NoAnswer, "the port went away").because(error));
+                }
+            }
+        }
+    }
+
+    async fn listen_once(
+        &mut self,
+        manner: Manner,
+        waking: &mut Waking,
+        until: Instant,
+        tell: Tell<'_>,
+    ) -> Result<Option<Identity>, Stop> {
+        match self.ask().await? {
+            Answer::Identity(identity) => {
+                if *waking == Waking::BySpeed {
+                    self.set_baud(baud::PLAIN)?;
+                }
+                return Ok(Some(identity));
+            }
+            Answer::Silence if manner < Manner::Touch => return Err(Stop::Failed(self.not_listening())),
+            Answer::Dialogue | Answer::Transfer if manner < Manner::Tidy => {
+                return Err(Stop::Failed(self.inside_a_dialogue()));
+            }
+            Answer::Dialogue => {
+                tell(Note::Text("somebody left the console inside a dialogue; leaving it".into()));
+                self.leave_dialogue(until).await?;
+            }
+            Answer::Transfer => {
+                tell(Note::Text(
+                    "somebody left the board waiting for a firmware transfer; ending that".into(),
+                ));
+                self.write(&[command::ABORT_TRANSFER]).await?;
+            }
+            Answer::Silence => match waking {
+                // Firmware 0.4 takes this speed for the start of a firmware transfer; a device id as
+                // USB serial number came with 0.6.0, so it proves that this firmware does not.
+                Waking::Untried if self.found.as_ref().is_some_and(|f| f.device_id.is_some()) => {
+                    *waking = Waking::BySpeed;
+                    tell(Note::Text("not listening; putting it into listening mode".into()));
+                    self.owes_exit = true;
+                    self.set_baud(baud::LISTEN)?;
+                    self.wait_for_word(until.min(Instant::now() + self.patience.wake)).await?;
+                }
+                Waking::Untried | Waking::BySpeed => {
+                    *waking = Waking::ByHand;
+                    tell(Note::Action(Action::HoldSetupButton));
+                    self.owes_exit = true;
+                    if !self.wait_for_word(until).await? {
+                        return Err(Stop::Failed(self.not_listening()));
+                    }
+                }
+                Waking::ByHand if Instant::now() >= until => return Err(Stop::Failed(self.not_listening())),
+                Waking::ByHand => {
+                    self.wait_for_word(until).await?;
+                }
+            },
+        }
+        Ok(None)
+    }
+
+    /// Waits until the console says something that only a listening board says. The question is
+    /// asked again now and then: firmware that is running may have swallowed it.
+    async fn wait_for_word(&mut self, until: Instant) -> Result<bool, Stop> {
+        while Instant::now() < until {
+            self.write(&[command::IDENTIFY]).await?;
+            let ask_again = until.min(Instant::now() + self.patience.silence);
+            loop {
+                match self.hear(self.patience.silence, ask_again, None).await? {
+                    Heard::Said(Said::Line(line)) => debug!(line, "not an answer"),
+                    Heard::Said(_) => return Ok(true),
+                    Heard::Silence | Heard::Echo => break,
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    fn not_listening(&self) -> Failure {
+        Failure::new(
+            FailureCode::NotListening,
+            format!("the board at {} does not answer in listening mode", self.port().display()),
+        )
+    }
+
+    fn inside_a_dialogue(&self) -> Failure {
+        Failure::new(
+            FailureCode::NotListening,
+            format!("the console of {} was left inside a dialogue", self.port().display()),
+        )
+    }
+
+    /// Refuses a board that is not the one that was asked for, or not the one of a moment ago.
+    fn recognise(&mut self, identity: Identity) -> Result<Identity, Failure> {
+        let expected = self.known.as_ref().or(self.found.as_ref().and_then(|f| f.device_id.as_ref()));
+        if let Some(expected) = expected.filter(|id| **id != identity.id) {
+            return Err(Failure::new(
+                FailureCode::WrongDevice,
+                format!("the board at {} is {}, not {expected}", self.port().display(), identity.id),
+            ));
+        }
+        self.known = Some(identity.id.clone());
+        Ok(identity)
+    }
+}
+
+/// How far the board has been asked to listen.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waking {
+    Untried,
+    BySpeed,
+    ByHand,
+}

@@ -1,0 +1,90 @@
+//! A line an event, for log files and dumb terminals: progress on standard error, the result on
+//! standard output.
+
+use std::{io, sync::mpsc};
+
+use super::{Wording, put, seconds};
+use crate::model::{Action, Event, EventKind, Failure, Outcome, Summary, redact};
+
+pub(super) fn draw(inbox: &mpsc::Receiver<Event>, wording: Wording, lanes: bool) {
+    for event in inbox {
+        let lane = if lanes { format!("[{}] ", event.lane + 1) } else { String::new() };
+        match &event.kind {
+            EventKind::StepStarted { .. } | EventKind::DeviceKnown { .. } => {}
+            EventKind::StepNote { step, note } => say(&format!("{lane}{step}: {note}")),
+            EventKind::StepEnded { step, outcome, note, took } => {
+                say(&format!("{lane}{step}: {} ({})", outcome_text(*outcome, note), seconds(*took)));
+            }
+            EventKind::ActionNeeded { action, .. } => say(&format!("{lane}>>> {}", action_text(action))),
+            EventKind::RunEnded { result, device_id, took } => match result {
+                Ok(summary) => put(io::stdout().lock(), &format!("{lane}{}", pass_line(summary, *took))),
+                Err(failure) => {
+                    put(
+                        io::stdout().lock(),
+                        &format!("{lane}{}", fail_line(device_id.as_ref(), failure, *took)),
+                    );
+                    say(&format!("{lane}{}", explanation(failure, wording)));
+                }
+            },
+        }
+    }
+}
+
+fn say(line: &str) {
+    put(io::stderr().lock(), &redact(line));
+}
+
+pub(super) fn outcome_text(outcome: Outcome, note: &str) -> String {
+    let word = match outcome {
+        Outcome::Done => "done",
+        Outcome::AlreadySo => "ok",
+        Outcome::WouldDo => "would be done",
+    };
+    if note.is_empty() { word.into() } else { format!("{word}, {note}") }
+}
+
+pub(super) fn action_text(action: &Action) -> &'static str {
+    match action {
+        Action::HoldSetupButton => {
+            "Hold the SETUP button for 3 seconds, until the status LED blinks dark blue. Waiting."
+        }
+        Action::PlugIn => "Plug the board in again. Waiting.",
+    }
+}
+
+/// What an operator reads in one glance.
+pub(super) fn pass_line(summary: &Summary, took: std::time::Duration) -> String {
+    let mut line = format!("{}  {}", if summary.dry_run { "DRY RUN" } else { "PASS" }, summary.device_id);
+    let fields = [
+        ("customer", summary.customer.as_ref().map(ToString::to_string)),
+        ("product", summary.product.as_ref().map(ToString::to_string)),
+    ];
+    for (name, value) in fields {
+        if let Some(value) = value {
+            line += &format!("  {name} {value}");
+        }
+    }
+    if summary.customer.is_none() {
+        line += "  in the developer's account";
+    }
+    line += &format!("  {}", seconds(took));
+    if summary.already {
+        line += "  (was so already; the board was not touched)";
+    }
+    line
+}
+
+pub(super) fn fail_line(
+    device_id: Option<&crate::model::DeviceId>,
+    failure: &Failure,
+    took: std::time::Duration,
+) -> String {
+    let id = device_id.map_or("unknown device", |id| id.as_str());
+    redact(&format!("FAIL  {id}  {}  {}", failure.code.as_str(), seconds(took))).into_owned()
+}
+
+/// What failed, why, and what to do next.
+pub(super) fn explanation(failure: &Failure, wording: Wording) -> String {
+    let step = failure.step.map(|s| format!("{s}: ")).unwrap_or_default();
+    format!("error: {step}{failure}\n  next: {}", (wording.hint)(failure))
+}
