@@ -80,12 +80,12 @@ fn seconds<'de, D: Deserializer<'de>>(field: D) -> Result<Option<u64>, D::Error>
 
 /// The token in an answer of `/oauth/token` or of a customer's creation.
 pub(super) fn read_token(answer: Answer) -> Result<AccessToken, CloudError> {
-    let garbled = answer.garbled("a token");
-    let TokenAnswer { access_token, expires_in, refresh_token } = answer.read("a token")?;
-    // Never used, but the cloud might repeat it.
-    refresh_token.as_str().inspect(|text| guard(text));
-    let expires_at = unix_now().saturating_add(expires_in.unwrap_or(USUAL_LIFE.as_secs()));
-    AccessToken::parse(&access_token, Some(expires_at), false).ok_or(garbled)
+    answer.read("a token", |wire: TokenAnswer| {
+        // Never used, but the cloud might repeat it.
+        wire.refresh_token.as_str().inspect(|text| guard(text));
+        let expires_at = unix_now().saturating_add(wire.expires_in.unwrap_or(USUAL_LIFE.as_secs()));
+        AccessToken::parse(&wire.access_token, Some(expires_at), false)
+    })
 }
 
 impl Cloud {

@@ -15,8 +15,7 @@ impl ApiUrl {
     /// Refuses what would send credentials in the clear, and parts that an API's address cannot have.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let invalid = |why: &str| Invalid { what: "an API URL", why: why.into() };
-        let mut url =
-            Url::parse(text.trim()).map_err(|_| invalid("looks like https://api.particle.io"))?;
+        let mut url = Url::parse(text.trim()).map_err(|_| invalid("looks like https://api.particle.io"))?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err(invalid("cannot hold a user name or password"));
         }

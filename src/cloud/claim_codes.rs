@@ -42,10 +42,7 @@ impl Cloud {
         path: &[&str],
         deadline: Deadline,
     ) -> Result<ClaimCode, CloudError> {
-        const WHAT: &str = "a claim code";
         let answer = self.send_as(subject, &Call::repeatable_post(path, &[]), deadline).await?;
-        let garbled = answer.garbled(WHAT);
-        let ClaimAnswer { claim_code } = answer.read(WHAT)?;
-        ClaimCode::parse(&claim_code).map_err(|_| garbled)
+        answer.read("a claim code", |wire: ClaimAnswer| ClaimCode::parse(&wire.claim_code).ok())
     }
 }

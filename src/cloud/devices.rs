@@ -89,13 +89,13 @@ impl WireDevice {
 struct ImportAnswer {
     #[serde(default, deserialize_with = "number")]
     updated: Option<u64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "ids")]
     updated_device_ids: Vec<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "ids")]
     existing_device_ids: Vec<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "ids")]
     nonmember_device_ids: Vec<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "ids")]
     invalid_device_ids: Vec<String>,
 }
 
@@ -155,11 +155,10 @@ impl Cloud {
     ///
     /// `Configuration` without a user's token, besides what can go wrong in any call.
     pub async fn user_devices(&self, deadline: Deadline) -> Result<Vec<DeviceRecord>, CloudError> {
-        const WHAT: &str = "a list of devices";
         let answer = self.send_as(Subject::User, &Call::get(&["v1", "devices"]), deadline).await?;
-        let garbled = answer.garbled(WHAT);
-        let devices: Vec<WireDevice> = answer.read(WHAT)?;
-        devices.into_iter().map(WireDevice::parse).collect::<Option<_>>().ok_or(garbled)
+        answer.read("a list of devices", |devices: Vec<WireDevice>| {
+            devices.into_iter().map(WireDevice::parse).collect()
+        })
     }
 
     /// `POST /v1/products/P/devices`: makes the device a member of the product.
@@ -174,13 +173,11 @@ impl Cloud {
         id: &DeviceId,
         deadline: Deadline,
     ) -> Result<Import, CloudError> {
-        const WHAT: &str = "the result of an import";
         let path = ["v1", "products", product.as_str(), "devices"];
         let form = [("id", id.as_str())];
         let call = Call::repeatable_post(&path, &form).about(Kind::OfProduct);
         let answer = self.send_as(Subject::Product, &call, deadline).await?;
-        let garbled = answer.garbled(WHAT);
-        answer.read::<ImportAnswer>(WHAT)?.fate_of(id).ok_or(garbled)
+        answer.read("the result of an import", |wire: ImportAnswer| wire.fate_of(id))
     }
 
     /// `DELETE /v1/products/P/devices/D/owner`: takes the owner off; the device stays in the product.
@@ -214,13 +211,10 @@ impl Cloud {
         path: &[&str],
         deadline: Deadline,
     ) -> Result<Option<DeviceRecord>, CloudError> {
-        const WHAT: &str = "a device";
-        let answer = match self.send_as(subject, &Call::get(path), deadline).await {
-            Err(error) if error.is_not_visible() => return Ok(None),
-            answer => answer?,
-        };
-        let garbled = answer.garbled(WHAT);
-        answer.read::<WireDevice>(WHAT)?.parse().ok_or(garbled).map(Some)
+        match self.send_as(subject, &Call::get(path), deadline).await {
+            Err(error) if error.is_not_visible() => Ok(None),
+            answer => answer?.read("a device", WireDevice::parse).map(Some),
+        }
     }
 }
 
@@ -235,12 +229,143 @@ pub(super) fn number<'de, D: Deserializer<'de>>(field: D) -> Result<Option<u64>,
     Ok(field.as_u64().or_else(|| field.as_str()?.trim().parse().ok()))
 }
 
+/// The texts in a list; null is an empty one.
+fn ids<'de, D: Deserializer<'de>>(field: D) -> Result<Vec<String>, D::Error> {
+    Ok(Option::deserialize(field)?.unwrap_or_default())
+}
+
 /// A text that says something; blank, null or of another type is as good as none.
-fn text<'de, D: Deserializer<'de>>(field: D) -> Result<Option<String>, D::Error> {
+pub(super) fn text<'de, D: Deserializer<'de>>(field: D) -> Result<Option<String>, D::Error> {
     let field = Value::deserialize(field)?;
     Ok(field.as_str().filter(|text| !text.trim().is_empty()).map(str::to_owned))
 }
 
 fn flag<'de, D: Deserializer<'de>>(field: D) -> Result<Option<bool>, D::Error> {
     Ok(Value::deserialize(field)?.as_bool())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scripted::{Scripted, signed_in_cloud, soon};
+    use super::*;
+    use crate::model::FailureCode;
+
+    const ID: &str = "3b0021001747353236343033";
+
+    fn product() -> ProductRef {
+        ProductRef::parse("1319").unwrap()
+    }
+
+    fn id() -> DeviceId {
+        DeviceId::parse(ID).unwrap()
+    }
+
+    async fn import(status: u16, body: &str) -> Result<Import, CloudError> {
+        let server = Scripted::start().await;
+        server.expect("POST /v1/products/1319/devices", status, &body.replace("ID", ID));
+        let import = signed_in_cloud(&server).import(&product(), &id(), soon()).await;
+        assert_eq!(server.seen()[0].body, format!("id={ID}"));
+        import
+    }
+
+    #[tokio::test]
+    async fn every_form_of_an_imports_answer_is_understood() {
+        for (body, fate) in [
+            (r#"{"updated":1,"nonmemberDeviceIds":[],"invalidDeviceIds":[]}"#, Import::Added),
+            (r#"{"updated":"1","nonmemberDeviceIds":null}"#, Import::Added),
+            (
+                r#"{"updated":1,"updatedDeviceIds":["ID"],"existingDeviceIds":[],"nonmemberDeviceIds":[],"invalidDeviceIds":[]}"#,
+                Import::Added,
+            ),
+            (
+                r#"{"updated":0,"updatedDeviceIds":[],"existingDeviceIds":["ID"],"nonmemberDeviceIds":[],"invalidDeviceIds":[]}"#,
+                Import::AlreadyMember,
+            ),
+            (r#"{"updated":1,"existingDeviceIds":["ID"]}"#, Import::AlreadyMember),
+            (r#"{"updated":0,"nonmemberDeviceIds":[],"invalidDeviceIds":[]}"#, Import::AlreadyMember),
+            (r#"{"updated":0,"nonmemberDeviceIds":["ID"],"invalidDeviceIds":[]}"#, Import::OwnedByOther),
+            (
+                r#"{"updated":0,"nonmemberDeviceIds":[],"invalidDeviceIds":["3B0021001747353236343033"]}"#,
+                Import::Invalid,
+            ),
+        ] {
+            assert_eq!(import(200, body).await.unwrap(), fate, "{body}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_import_that_says_nothing_of_the_device_is_garbled() {
+        for body in
+            ["{}", "[]", "", r#"{"updated":0,"nonmemberDeviceIds":["other"]}"#, "<title>Log in</title>"]
+        {
+            assert_eq!(import(200, body).await.unwrap_err().code, FailureCode::CloudGarbled, "{body}");
+        }
+        assert_eq!(import(404, "").await.unwrap_err().code, FailureCode::ProductNotVisible);
+        assert_eq!(import(400, "").await.unwrap_err().code, FailureCode::CloudRefused);
+    }
+
+    #[tokio::test]
+    async fn a_record_is_read_whatever_the_server_leaves_out_or_adds() {
+        let server = Scripted::start().await;
+        let path = format!("GET /v1/products/1319/devices/{ID}");
+        server.expect(
+            &path,
+            200,
+            &format!(
+                r#"{{"id":"{}","connected":true,"owner":"","product_id":"1319","platform_id":6,"new":[]}}"#,
+                ID.to_uppercase()
+            ),
+        );
+        server.expect(&path, 200, &format!(r#"{{"id":"{ID}","name":null,"owner":"Ann@x.example","online":false,"connected":true,"denied":true,"last_heard":"2017-04-05T19:59:10.783Z"}}"#));
+        server.expect(&path, 200, r#"{"id":"not an id"}"#);
+        let cloud = signed_in_cloud(&server);
+        let first = cloud.device(&product(), &id(), soon()).await.unwrap().unwrap();
+        assert_eq!((&first.id, first.owner, first.online), (&id(), None, Some(true)));
+        assert_eq!((first.product_id, first.platform), (Some(1319), Some(Platform::Photon)));
+        let second = cloud.device(&product(), &id(), soon()).await.unwrap().unwrap();
+        assert_eq!((second.owner.as_deref(), second.online), (Some("Ann@x.example"), Some(false)));
+        assert_eq!((second.denied, second.quarantined, second.product_id), (true, false, None));
+        let garbled = cloud.device(&product(), &id(), soon()).await.unwrap_err();
+        assert_eq!(garbled.code, FailureCode::CloudGarbled);
+    }
+
+    #[tokio::test]
+    async fn a_device_that_may_not_be_seen_is_none() {
+        let server = Scripted::start().await;
+        for status in [403, 404] {
+            server.expect(&format!("GET /v1/products/1319/devices/{ID}"), status, r#"{"error":"no"}"#);
+        }
+        server.expect(&format!("GET /v1/devices/{ID}"), 404, "");
+        let cloud = signed_in_cloud(&server);
+        assert_eq!(cloud.device(&product(), &id(), soon()).await.unwrap(), None);
+        assert_eq!(cloud.device(&product(), &id(), soon()).await.unwrap(), None);
+        assert_eq!(cloud.user_device(&id(), soon()).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_users_devices_come_as_a_bare_list() {
+        let server = Scripted::start().await;
+        server.expect("GET /v1/devices", 200, &format!(r#"[{{"id":"{ID}","platform_id":8}}]"#));
+        server.expect("GET /v1/devices", 200, r#"{"devices":[]}"#);
+        let cloud = signed_in_cloud(&server);
+        let devices = cloud.user_devices(soon()).await.unwrap();
+        assert_eq!((&devices[0].id, devices[0].platform), (&id(), Some(Platform::P1)));
+        assert_eq!(cloud.user_devices(soon()).await.unwrap_err().code, FailureCode::CloudGarbled);
+    }
+
+    #[tokio::test]
+    async fn an_unclaim_that_is_refused_is_judged_by_the_record() {
+        let server = Scripted::start().await;
+        let path = format!("/v1/products/1319/devices/{ID}");
+        let cloud = signed_in_cloud(&server);
+        server.expect(&format!("DELETE {path}/owner"), 204, "");
+        cloud.unclaim(&product(), &id(), soon()).await.unwrap();
+        server.expect(&format!("DELETE {path}/owner"), 404, r#"{"error":"no owner"}"#);
+        server.expect(&format!("GET {path}"), 200, &format!(r#"{{"id":"{ID}","owner":null}}"#));
+        cloud.unclaim(&product(), &id(), soon()).await.unwrap();
+        server.expect(&format!("DELETE {path}/owner"), 403, r#"{"error":"not yours"}"#);
+        server.expect(&format!("GET {path}"), 200, &format!(r#"{{"id":"{ID}","owner":"somebody"}}"#));
+        let refusal = cloud.unclaim(&product(), &id(), soon()).await.unwrap_err();
+        assert_eq!((refusal.code, &*refusal.said), (FailureCode::CloudRefused, "not yours"));
+    }
 }

@@ -79,9 +79,8 @@ struct Inner {
 
 impl SignInGuard {
     pub(super) fn new(api_url: &ApiUrl, client: Option<&OAuthClient>, cache_dir: Option<PathBuf>) -> Self {
-        let credentials = client
-            .map(|client| sha256(&[&client.id, client.expose_secret()]))
-            .unwrap_or_default();
+        let credentials =
+            client.map(|client| sha256(&[&client.id, client.expose_secret()])).unwrap_or_default();
         let file = cache_dir
             .map(|dir| dir.join("sign-ins").join(format!("{}.json", sha256(&[&api_url.to_string()]))));
         Self {
@@ -96,7 +95,8 @@ impl SignInGuard {
     /// so a run with a wrong secret adds one refusal, not one for each of its boards.
     pub(super) async fn enter(&self, call: &str, deadline: Deadline) -> Result<Permit, CloudError> {
         let out_of_time = |_| {
-            let said = format!("not sent: others were signing in until the time for {} was up", deadline.name);
+            let said =
+                format!("not sent: others were signing in until the time for {} was up", deadline.name);
             CloudError::new(FailureCode::CloudUnreachable, call, None, said)
         };
         let waiting = async {
@@ -183,10 +183,8 @@ impl Inner {
     fn save(&self, file: Option<File>, record: Record) {
         if let Some(mut file) = file {
             let text = serde_json::to_string(&record).unwrap_or_default();
-            let written = file
-                .rewind()
-                .and_then(|()| file.set_len(0))
-                .and_then(|()| file.write_all(text.as_bytes()));
+            let written =
+                file.rewind().and_then(|()| file.set_len(0)).and_then(|()| file.write_all(text.as_bytes()));
             if let Err(error) = written {
                 tracing::warn!(%error, "the count of refused sign-ins could not be kept");
             }

@@ -33,11 +33,7 @@ struct Stored {
 
 impl TokenStore {
     pub(super) fn new(cache_dir: &Path, api_url: &ApiUrl, client_id: &str) -> Self {
-        Self {
-            dir: cache_dir.join("tokens"),
-            api_url: api_url.to_string(),
-            client_id: client_id.to_owned(),
-        }
+        Self { dir: cache_dir.join("tokens"), api_url: api_url.to_string(), client_id: client_id.to_owned() }
     }
 
     /// The token, if there is one that can be trusted and still lives.
@@ -50,9 +46,8 @@ impl TokenStore {
                 return None;
             }
         };
-        let ours = stored.api_url == self.api_url
-            && stored.client_id == self.client_id
-            && stored.subject == subject;
+        let ours =
+            stored.api_url == self.api_url && stored.client_id == self.client_id && stored.subject == subject;
         if !ours {
             return None;
         }

@@ -6,8 +6,7 @@ use serde_json::Value;
 use crate::model::clean;
 
 /// The fields that hold words, in the order in which a person wants to read them.
-const FIELDS: [&str; 7] =
-    ["error", "error_description", "code", "message", "errors", "info", "description"];
+const FIELDS: [&str; 7] = ["error", "error_description", "code", "message", "errors", "info", "description"];
 
 /// The words of a body, cleaned; never empty.
 pub(super) fn words(body: &[u8]) -> String {
@@ -31,12 +30,13 @@ pub(super) fn words(body: &[u8]) -> String {
 }
 
 /// What kind of JSON it is. Never its values, as those may be secrets.
-fn outline(json: &Value) -> String {
+pub(super) fn outline(json: &Value) -> String {
     match json {
         Value::Object(fields) if fields.is_empty() => "an empty JSON object".into(),
         Value::Object(fields) => {
             format!("JSON with {}", fields.keys().map(String::as_str).collect::<Vec<_>>().join(", "))
         }
+        Value::Null => "nothing".into(),
         Value::Array(_) => "a JSON array".into(),
         _ => "a bare JSON value".into(),
     }
@@ -87,7 +87,10 @@ mod tests {
     #[test]
     fn every_shape_of_body_ends_in_its_own_words() {
         for (body, said) in [
-            (r#"{"error":"invalid_token","error_description":"It is invalid."}"#, "invalid_token: It is invalid."),
+            (
+                r#"{"error":"invalid_token","error_description":"It is invalid."}"#,
+                "invalid_token: It is invalid.",
+            ),
             (r#"{"ok":false,"error":"timed out"}"#, "timed out"),
             (r#"{"error":{"message":"No","status":3}}"#, "No"),
             (r#"{"ok":false,"errors":["one",{"message":"two"},"one"]}"#, "one: two"),
@@ -96,7 +99,8 @@ mod tests {
             (r#"{"access_token":"tok-en","expires_in":7}"#, "JSON with access_token, expires_in"),
             ("[]", "a JSON array"),
             ("{}", "an empty JSON object"),
-            ("null", "a bare JSON value"),
+            ("null", "nothing"),
+            ("7", "a bare JSON value"),
             (r#"{"error":"cut o"#, r#"{"error":"cut o"#),
             ("", "an empty answer"),
             (" \r\n", "an empty answer"),
@@ -113,7 +117,10 @@ mod tests {
     #[test]
     fn a_token_in_an_info_url_is_taken_out() {
         let body = r#"{"info":"see https://api.particle.io/v1/devices?access_token=tok-en&x=1"}"#;
-        assert_eq!(words(body.as_bytes()), "see https://api.particle.io/v1/devices?access_token=[redacted]&x=1");
+        assert_eq!(
+            words(body.as_bytes()),
+            "see https://api.particle.io/v1/devices?access_token=[redacted]&x=1"
+        );
     }
 
     proptest! {
