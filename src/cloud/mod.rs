@@ -1,1 +1,81 @@
-//! Under way.
+//! The Particle API: one client for all calls, tokens that are kept, one file a resource.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `client` | [`Cloud`] and what it is made from |
+//! | `http` | one request: sign it, send it, try it again where that is safe, judge the answer |
+//! | `auth`, `token_store` | tokens, and where they are kept until they expire |
+//! | `sign_in_guard` | stops signing in before the cloud locks the site's address out |
+//! | `limits` | keeps under the cloud's rate limits |
+//! | `error`, `words` | what went wrong, and what the cloud said about it |
+//! | `products`, `devices`, `customers`, `claim_codes`, `access_tokens` | the calls |
+//!
+//! # What is relied on
+//!
+//! From Particle's reference of the Cloud API (<https://docs.particle.io/reference/cloud-apis/api/>)
+//! and its guide for product creators, unless said otherwise.
+//!
+//! **Signing in.** `POST /oauth/token` with the OAuth client's id and secret as HTTP Basic and the
+//! form `grant_type=client_credentials` answers a bearer token with `expires_in` in seconds (90 days
+//! unless asked otherwise). The product is implied by the client; a client made at account level,
+//! not inside the product, signs in well but is refused by the product's calls. With
+//! `scope=customer=NAME` the same call answers a token of a customer that exists. Tokens travel in
+//! the `Authorization` header; the older ways, in a query or a form, get logged on the way.
+//!
+//! **Refusals.** `invalid_token` with 401: the token has expired or was revoked; a new one is got
+//! once and the call is repeated once. `invalid_client` with 400 or 401: wrong id or secret; never
+//! tried again, as ten refused sign-ins in a row lock the *address* out for 30 minutes, and with it
+//! everybody behind the same router. Some 403 answers carry an `info` text with a URL that holds the
+//! caller's token, so every text from the cloud is redacted.
+//!
+//! **Limits**, per address: 100 sign-ins, 100 new users (taken to count customers too) and 10,000
+//! calls in 5 minutes. 429 may carry `Retry-After`, in seconds or as a date.
+//!
+//! **Products.** `GET /v1/products/P`, where P is the number or the slug, answers `{"product":{…}}`
+//! or, from some servers, `{"product":[{…}]}`. A product is for one platform.
+//!
+//! **Devices.** `GET /v1/products/P/devices/D` answers the record. Which status a device has that
+//! the token may not see is not published: 403 and 404 both count as "not there". The record's fields
+//! differ by server: `online` or `connected`; `owner` may be null, empty or missing.
+//! `POST /v1/products/P/devices` with `id=D` answers `updated` and up to four lists of ids
+//! (`updatedDeviceIds`, `existingDeviceIds`, `nonmemberDeviceIds`, `invalidDeviceIds`); older servers
+//! leave the first two out. `DELETE /v1/products/P/devices/D/owner` takes the owner off.
+//!
+//! **Customers.** `POST /v1/products/P/customers` takes HTTP Basic, not the bearer token, and with
+//! `no_password=true` makes a shadow customer, whose token is the answer. The words for a customer
+//! that exists are not published: a 4xx that says exists, already, taken or in use. Only then is the
+//! customer's token asked for instead; after any other refusal, asking would burn a sign-in. The
+//! "e-mail" is any unique name; nothing is mailed.
+//!
+//! **Claim codes.** `POST /v1/products/P/device_claims` with the *customer's* token, or
+//! `POST /v1/device_claims` with a developer's, answers a `claim_code` of 63 characters. It works once,
+//! for whichever device presents it first.
+//!
+//! **Safe to repeat.** Every call here: a second import finds a member, a second creation finds a
+//! customer that exists, a second token or claim code leaves an unused one behind.
+
+mod access_tokens;
+mod api_url;
+mod auth;
+mod claim_codes;
+mod client;
+mod customers;
+mod devices;
+mod error;
+mod http;
+mod limits;
+mod products;
+#[cfg(test)]
+mod scripted;
+mod sign_in_guard;
+mod token_store;
+mod words;
+
+pub use access_tokens::AccessToken;
+pub use api_url::ApiUrl;
+pub use client::{Cloud, CloudSettings, OAuthClient};
+pub use customers::CustomerWas;
+pub use devices::{DeviceRecord, Import};
+pub use error::CloudError;
+pub use http::RetryNotice;
+pub use products::Product;

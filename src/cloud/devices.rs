@@ -1,0 +1,371 @@
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use super::{
+    Cloud, CloudError,
+    auth::Subject,
+    http::{Call, Kind},
+};
+use crate::model::{Deadline, DeviceId, Platform, ProductRef};
+
+/// The cloud's record of a device. Texts are from outside, as is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceRecord {
+    /// Its id.
+    pub id: DeviceId,
+    /// What its owner calls it.
+    pub name: Option<String>,
+    /// The user or customer who owns it; names are compared without regard to case.
+    pub owner: Option<String>,
+    /// The product it belongs to; a developer's own devices have their platform's number here.
+    pub product_id: Option<u64>,
+    /// What kind of board it is.
+    pub platform: Option<Platform>,
+    /// Whether it has a session with the cloud now.
+    pub online: Option<bool>,
+    /// When it last had one, in RFC 3339.
+    pub last_heard: Option<String>,
+    /// Whether it waits for approval to join the product.
+    pub quarantined: bool,
+    /// Whether the product has turned it away.
+    pub denied: bool,
+}
+
+/// What became of an import.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Import {
+    /// It was no member and is one now.
+    Added,
+    /// It was a member before.
+    AlreadyMember,
+    /// Somebody outside the product's team owns it.
+    OwnedByOther,
+    /// It is no id that the cloud knows, or one of another platform.
+    Invalid,
+}
+
+#[derive(Deserialize)]
+struct WireDevice {
+    id: String,
+    #[serde(default, deserialize_with = "text")]
+    name: Option<String>,
+    #[serde(default, deserialize_with = "text")]
+    owner: Option<String>,
+    #[serde(default, deserialize_with = "number")]
+    product_id: Option<u64>,
+    #[serde(default, deserialize_with = "number")]
+    platform_id: Option<u64>,
+    #[serde(default, deserialize_with = "flag")]
+    online: Option<bool>,
+    #[serde(default, deserialize_with = "flag")]
+    connected: Option<bool>,
+    #[serde(default, deserialize_with = "text")]
+    last_heard: Option<String>,
+    #[serde(default, deserialize_with = "flag")]
+    quarantined: Option<bool>,
+    #[serde(default, deserialize_with = "flag")]
+    denied: Option<bool>,
+}
+
+impl WireDevice {
+    fn parse(self) -> Option<DeviceRecord> {
+        Some(DeviceRecord {
+            id: DeviceId::parse(&self.id).ok()?,
+            name: self.name,
+            owner: self.owner,
+            product_id: self.product_id,
+            platform: platform(self.platform_id),
+            online: self.online.or(self.connected),
+            last_heard: self.last_heard,
+            quarantined: self.quarantined.unwrap_or_default(),
+            denied: self.denied.unwrap_or_default(),
+        })
+    }
+}
+
+/// Older servers leave out all but the first and the last two.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ImportAnswer {
+    #[serde(default, deserialize_with = "number")]
+    updated: Option<u64>,
+    #[serde(default, deserialize_with = "ids")]
+    updated_device_ids: Vec<String>,
+    #[serde(default, deserialize_with = "ids")]
+    existing_device_ids: Vec<String>,
+    #[serde(default, deserialize_with = "ids")]
+    nonmember_device_ids: Vec<String>,
+    #[serde(default, deserialize_with = "ids")]
+    invalid_device_ids: Vec<String>,
+}
+
+impl ImportAnswer {
+    fn fate_of(&self, id: &DeviceId) -> Option<Import> {
+        let names = |list: &[String]| list.iter().any(|named| named.eq_ignore_ascii_case(id.as_str()));
+        let nobody_refused = self.nonmember_device_ids.is_empty() && self.invalid_device_ids.is_empty();
+        if names(&self.nonmember_device_ids) {
+            Some(Import::OwnedByOther)
+        } else if names(&self.invalid_device_ids) {
+            Some(Import::Invalid)
+        } else if names(&self.existing_device_ids) {
+            Some(Import::AlreadyMember)
+        } else if names(&self.updated_device_ids) || self.updated == Some(1) {
+            Some(Import::Added)
+        } else if self.updated == Some(0) && nobody_refused {
+            Some(Import::AlreadyMember)
+        } else {
+            None
+        }
+    }
+}
+
+impl Cloud {
+    /// `GET /v1/products/P/devices/D`: the record, or nothing for a device that is not in the product
+    /// or that the token may not see, which the cloud does not tell apart.
+    ///
+    /// # Errors
+    ///
+    /// What can go wrong in any call.
+    pub async fn device(
+        &self,
+        product: &ProductRef,
+        id: &DeviceId,
+        deadline: Deadline,
+    ) -> Result<Option<DeviceRecord>, CloudError> {
+        let path = ["v1", "products", product.as_str(), "devices", id.as_str()];
+        self.record(Subject::Product, &path, deadline).await
+    }
+
+    /// `GET /v1/devices/D` with the user's own token: the record of a device of the user's.
+    ///
+    /// # Errors
+    ///
+    /// `Configuration` without a user's token, besides what can go wrong in any call.
+    pub async fn user_device(
+        &self,
+        id: &DeviceId,
+        deadline: Deadline,
+    ) -> Result<Option<DeviceRecord>, CloudError> {
+        self.record(Subject::User, &["v1", "devices", id.as_str()], deadline).await
+    }
+
+    /// `GET /v1/devices` with the user's own token: all devices of the user's.
+    ///
+    /// # Errors
+    ///
+    /// `Configuration` without a user's token, besides what can go wrong in any call.
+    pub async fn user_devices(&self, deadline: Deadline) -> Result<Vec<DeviceRecord>, CloudError> {
+        let answer = self.send_as(Subject::User, &Call::get(&["v1", "devices"]), deadline).await?;
+        answer.read("a list of devices", |devices: Vec<WireDevice>| {
+            devices.into_iter().map(WireDevice::parse).collect()
+        })
+    }
+
+    /// `POST /v1/products/P/devices`: makes the device a member of the product.
+    ///
+    /// # Errors
+    ///
+    /// `ProductNotVisible` when the product does not exist or this client may not see it, besides what
+    /// can go wrong in any call. A device that was not taken is an answer, not an error.
+    pub async fn import(
+        &self,
+        product: &ProductRef,
+        id: &DeviceId,
+        deadline: Deadline,
+    ) -> Result<Import, CloudError> {
+        let path = ["v1", "products", product.as_str(), "devices"];
+        let form = [("id", id.as_str())];
+        let call = Call::repeatable_post(&path, &form).about(Kind::OfProduct);
+        let answer = self.send_as(Subject::Product, &call, deadline).await?;
+        answer.read("the result of an import", |wire: ImportAnswer| wire.fate_of(id))
+    }
+
+    /// `DELETE /v1/products/P/devices/D/owner`: takes the owner off; the device stays in the product.
+    ///
+    /// # Errors
+    ///
+    /// What can go wrong in any call. A refusal is none if the device has no owner.
+    pub async fn unclaim(
+        &self,
+        product: &ProductRef,
+        id: &DeviceId,
+        deadline: Deadline,
+    ) -> Result<(), CloudError> {
+        let path = ["v1", "products", product.as_str(), "devices", id.as_str(), "owner"];
+        match self.send_as(Subject::Product, &Call::delete(&path), deadline).await {
+            Ok(_) => Ok(()),
+            // What the cloud says to a second unclaim is not published, so the record decides.
+            Err(refusal) if refusal.status.is_some_and(|status| (400..500).contains(&status)) => {
+                match self.device(product, id, deadline).await {
+                    Ok(Some(record)) if record.owner.is_none() => Ok(()),
+                    _ => Err(refusal),
+                }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn record(
+        &self,
+        subject: Subject<'_>,
+        path: &[&str],
+        deadline: Deadline,
+    ) -> Result<Option<DeviceRecord>, CloudError> {
+        match self.send_as(subject, &Call::get(path), deadline).await {
+            Err(error) if error.is_not_visible() => Ok(None),
+            answer => answer?.read("a device", WireDevice::parse).map(Some),
+        }
+    }
+}
+
+/// A platform's number; one that no platform can have is as good as none.
+pub(super) fn platform(id: Option<u64>) -> Option<Platform> {
+    id.and_then(|id| u16::try_from(id).ok()).map(Platform::from_id)
+}
+
+/// A number, or a text that holds one.
+pub(super) fn number<'de, D: Deserializer<'de>>(field: D) -> Result<Option<u64>, D::Error> {
+    let field = Value::deserialize(field)?;
+    Ok(field.as_u64().or_else(|| field.as_str()?.trim().parse().ok()))
+}
+
+/// The texts in a list; null is an empty one.
+fn ids<'de, D: Deserializer<'de>>(field: D) -> Result<Vec<String>, D::Error> {
+    Ok(Option::deserialize(field)?.unwrap_or_default())
+}
+
+/// A text that says something; blank, null or of another type is as good as none.
+pub(super) fn text<'de, D: Deserializer<'de>>(field: D) -> Result<Option<String>, D::Error> {
+    let field = Value::deserialize(field)?;
+    Ok(field.as_str().filter(|text| !text.trim().is_empty()).map(str::to_owned))
+}
+
+fn flag<'de, D: Deserializer<'de>>(field: D) -> Result<Option<bool>, D::Error> {
+    Ok(Value::deserialize(field)?.as_bool())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scripted::{Scripted, signed_in_cloud, soon};
+    use super::*;
+    use crate::model::FailureCode;
+
+    const ID: &str = "3b0021001747353236343033";
+
+    fn product() -> ProductRef {
+        ProductRef::parse("1319").unwrap()
+    }
+
+    fn id() -> DeviceId {
+        DeviceId::parse(ID).unwrap()
+    }
+
+    async fn import(status: u16, body: &str) -> Result<Import, CloudError> {
+        let server = Scripted::start().await;
+        server.expect("POST /v1/products/1319/devices", status, &body.replace("ID", ID));
+        let import = signed_in_cloud(&server).import(&product(), &id(), soon()).await;
+        assert_eq!(server.seen()[0].body, format!("id={ID}"));
+        import
+    }
+
+    #[tokio::test]
+    async fn every_form_of_an_imports_answer_is_understood() {
+        for (body, fate) in [
+            (r#"{"updated":1,"nonmemberDeviceIds":[],"invalidDeviceIds":[]}"#, Import::Added),
+            (r#"{"updated":"1","nonmemberDeviceIds":null}"#, Import::Added),
+            (
+                r#"{"updated":1,"updatedDeviceIds":["ID"],"existingDeviceIds":[],"nonmemberDeviceIds":[],"invalidDeviceIds":[]}"#,
+                Import::Added,
+            ),
+            (
+                r#"{"updated":0,"updatedDeviceIds":[],"existingDeviceIds":["ID"],"nonmemberDeviceIds":[],"invalidDeviceIds":[]}"#,
+                Import::AlreadyMember,
+            ),
+            (r#"{"updated":1,"existingDeviceIds":["ID"]}"#, Import::AlreadyMember),
+            (r#"{"updated":0,"nonmemberDeviceIds":[],"invalidDeviceIds":[]}"#, Import::AlreadyMember),
+            (r#"{"updated":0,"nonmemberDeviceIds":["ID"],"invalidDeviceIds":[]}"#, Import::OwnedByOther),
+            (
+                r#"{"updated":0,"nonmemberDeviceIds":[],"invalidDeviceIds":["3B0021001747353236343033"]}"#,
+                Import::Invalid,
+            ),
+        ] {
+            assert_eq!(import(200, body).await.unwrap(), fate, "{body}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_import_that_says_nothing_of_the_device_is_garbled() {
+        for body in
+            ["{}", "[]", "", r#"{"updated":0,"nonmemberDeviceIds":["other"]}"#, "<title>Log in</title>"]
+        {
+            assert_eq!(import(200, body).await.unwrap_err().code, FailureCode::CloudGarbled, "{body}");
+        }
+        assert_eq!(import(404, "").await.unwrap_err().code, FailureCode::ProductNotVisible);
+        assert_eq!(import(400, "").await.unwrap_err().code, FailureCode::CloudRefused);
+    }
+
+    #[tokio::test]
+    async fn a_record_is_read_whatever_the_server_leaves_out_or_adds() {
+        let server = Scripted::start().await;
+        let path = format!("GET /v1/products/1319/devices/{ID}");
+        server.expect(
+            &path,
+            200,
+            &format!(
+                r#"{{"id":"{}","connected":true,"owner":"","product_id":"1319","platform_id":6,"new":[]}}"#,
+                ID.to_uppercase()
+            ),
+        );
+        server.expect(&path, 200, &format!(r#"{{"id":"{ID}","name":null,"owner":"Ann@x.example","online":false,"connected":true,"denied":true,"last_heard":"2017-04-05T19:59:10.783Z"}}"#));
+        server.expect(&path, 200, r#"{"id":"not an id"}"#);
+        let cloud = signed_in_cloud(&server);
+        let first = cloud.device(&product(), &id(), soon()).await.unwrap().unwrap();
+        assert_eq!((&first.id, first.owner, first.online), (&id(), None, Some(true)));
+        assert_eq!((first.product_id, first.platform), (Some(1319), Some(Platform::Photon)));
+        let second = cloud.device(&product(), &id(), soon()).await.unwrap().unwrap();
+        assert_eq!((second.owner.as_deref(), second.online), (Some("Ann@x.example"), Some(false)));
+        assert_eq!((second.denied, second.quarantined, second.product_id), (true, false, None));
+        let garbled = cloud.device(&product(), &id(), soon()).await.unwrap_err();
+        assert_eq!(garbled.code, FailureCode::CloudGarbled);
+    }
+
+    #[tokio::test]
+    async fn a_device_that_may_not_be_seen_is_none() {
+        let server = Scripted::start().await;
+        for status in [403, 404] {
+            server.expect(&format!("GET /v1/products/1319/devices/{ID}"), status, r#"{"error":"no"}"#);
+        }
+        server.expect(&format!("GET /v1/devices/{ID}"), 404, "");
+        let cloud = signed_in_cloud(&server);
+        assert_eq!(cloud.device(&product(), &id(), soon()).await.unwrap(), None);
+        assert_eq!(cloud.device(&product(), &id(), soon()).await.unwrap(), None);
+        assert_eq!(cloud.user_device(&id(), soon()).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_users_devices_come_as_a_bare_list() {
+        let server = Scripted::start().await;
+        server.expect("GET /v1/devices", 200, &format!(r#"[{{"id":"{ID}","platform_id":8}}]"#));
+        server.expect("GET /v1/devices", 200, r#"{"devices":[]}"#);
+        let cloud = signed_in_cloud(&server);
+        let devices = cloud.user_devices(soon()).await.unwrap();
+        assert_eq!((&devices[0].id, devices[0].platform), (&id(), Some(Platform::P1)));
+        assert_eq!(cloud.user_devices(soon()).await.unwrap_err().code, FailureCode::CloudGarbled);
+    }
+
+    #[tokio::test]
+    async fn an_unclaim_that_is_refused_is_judged_by_the_record() {
+        let server = Scripted::start().await;
+        let path = format!("/v1/products/1319/devices/{ID}");
+        let cloud = signed_in_cloud(&server);
+        server.expect(&format!("DELETE {path}/owner"), 204, "");
+        cloud.unclaim(&product(), &id(), soon()).await.unwrap();
+        server.expect(&format!("DELETE {path}/owner"), 404, r#"{"error":"no owner"}"#);
+        server.expect(&format!("GET {path}"), 200, &format!(r#"{{"id":"{ID}","owner":null}}"#));
+        cloud.unclaim(&product(), &id(), soon()).await.unwrap();
+        server.expect(&format!("DELETE {path}/owner"), 403, r#"{"error":"not yours"}"#);
+        server.expect(&format!("GET {path}"), 200, &format!(r#"{{"id":"{ID}","owner":"somebody"}}"#));
+        let refusal = cloud.unclaim(&product(), &id(), soon()).await.unwrap_err();
+        assert_eq!((refusal.code, &*refusal.said), (FailureCode::CloudRefused, "not yours"));
+    }
+}

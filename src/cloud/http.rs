@@ -1,0 +1,594 @@
+//! One request: signed, sent, tried again where that is safe, its answer judged.
+
+use std::{error::Error, io, time::Duration};
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use reqwest::{
+    Method, StatusCode,
+    header::{HeaderMap, LOCATION, RETRY_AFTER},
+};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::time::{sleep, timeout};
+
+use super::{
+    AccessToken, ApiUrl, Cloud, CloudError, OAuthClient,
+    sign_in_guard::Verdict,
+    words::{error_word, json_words, outline, words},
+};
+use crate::model::{Deadline, FailureCode};
+
+/// How long one try may take; a healthy answer takes well under a second.
+const TRY: Duration = Duration::from_secs(10);
+/// The longest answer that is read. A developer's own devices come in one answer, at some 700 bytes
+/// each; everything else is far smaller.
+const MOST: usize = 4 << 20;
+
+/// A request that will be tried again, for whoever shows what a run waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetryNotice {
+    /// The method and the path.
+    pub call: String,
+    /// What came of the last try: a status with the cloud's words, or what happened on the way.
+    pub why: String,
+    /// How many tries there were.
+    pub tries: u32,
+    /// How long until the next.
+    pub wait: Duration,
+}
+
+/// What a call is about, as far as limits and refusals depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A token for the OAuth client itself.
+    SignIn,
+    /// A token for one of its customers.
+    CustomerSignIn,
+    /// Also signed with the OAuth client's secret, and limited like user creation.
+    CreateCustomer,
+    /// 403 and 404 tell of the product, not of something in it.
+    OfProduct,
+    /// Anything else.
+    Other,
+}
+
+/// A request, apart from its signature.
+pub(super) struct Call<'a> {
+    pub kind: Kind,
+    pub method: Method,
+    /// The path's segments, not yet encoded.
+    pub path: &'a [&'a str],
+    /// Form-encoded into the body of a POST.
+    pub form: &'a [(&'a str, &'a str)],
+    /// Whether it may be sent again when it is not known what became of it.
+    pub repeatable: bool,
+}
+
+impl<'a> Call<'a> {
+    pub(super) fn get(path: &'a [&'a str]) -> Self {
+        Self { kind: Kind::Other, method: Method::GET, path, form: &[], repeatable: true }
+    }
+
+    /// Whether it may be repeated must be known for each: see the module's documentation.
+    pub(super) fn repeatable_post(path: &'a [&'a str], form: &'a [(&'a str, &'a str)]) -> Self {
+        Self { kind: Kind::Other, method: Method::POST, path, form, repeatable: true }
+    }
+
+    pub(super) fn delete(path: &'a [&'a str]) -> Self {
+        Self { kind: Kind::Other, method: Method::DELETE, path, form: &[], repeatable: true }
+    }
+
+    pub(super) fn about(self, kind: Kind) -> Self {
+        Self { kind, ..self }
+    }
+
+    /// As it is named in errors.
+    pub(super) fn name(&self, api_url: &ApiUrl) -> String {
+        format!("{} {}", self.method, api_url.join(self.path).path())
+    }
+}
+
+/// How a request is signed.
+#[derive(Clone, Copy)]
+pub(super) enum Signature<'a> {
+    Client(&'a OAuthClient),
+    Bearer(&'a AccessToken),
+}
+
+/// An answer of 200 or so, with no error inside. Not printable: it may hold a token.
+pub(super) struct Answer {
+    call: String,
+    status: u16,
+    json: Value,
+}
+
+impl Answer {
+    /// Reads it as what it should be; `what` with its article, for the error.
+    pub(super) fn read<Wire: DeserializeOwned, T>(
+        self,
+        what: &str,
+        parse: impl FnOnce(Wire) -> Option<T>,
+    ) -> Result<T, CloudError> {
+        // Serde's own words may repeat values, tokens among them; so they are left out.
+        Wire::deserialize(&self.json).ok().and_then(parse).ok_or_else(|| {
+            let said = format!("not {what}, but {}", outline(&self.json));
+            CloudError::new(FailureCode::CloudGarbled, &self.call, Some(self.status), said)
+        })
+    }
+}
+
+/// What came of a try that failed.
+#[derive(Debug)]
+struct Trouble {
+    error: CloudError,
+    again: Again,
+    /// The cloud's own wish.
+    retry_after: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Again {
+    /// It was never sent.
+    Always,
+    /// It may have been processed.
+    IfRepeatable,
+    Never,
+}
+
+impl Cloud {
+    /// Sends a request until it is answered, refused, or its time is up.
+    pub(super) async fn send(
+        &self,
+        call: &Call<'_>,
+        signature: Signature<'_>,
+        deadline: Deadline,
+    ) -> Result<Answer, CloudError> {
+        let name = call.name(&self.shared.api_url);
+        let mut waits = backoff().build();
+        let mut tries = 0;
+        loop {
+            if deadline.left().is_zero() {
+                let said = format!("not sent: the time for {} was up", deadline.name);
+                return Err(CloudError::new(FailureCode::CloudUnreachable, &name, None, said));
+            }
+            self.shared.limits.admit(call.kind, &name, deadline).await?;
+            tries += 1;
+            let trouble = match self.try_once(call, &name, signature, deadline).await {
+                Ok(answer) => return Ok(answer),
+                Err(trouble) => trouble,
+            };
+            let again = match trouble.again {
+                Again::Always => true,
+                Again::IfRepeatable => call.repeatable,
+                Again::Never => false,
+            };
+            let wait = waits.next().unwrap_or(TRY).max(trouble.retry_after.unwrap_or_default());
+            if !again || wait >= deadline.left() {
+                return Err(trouble.error);
+            }
+            let why = match trouble.error.status {
+                Some(status) => format!("{status}: {}", trouble.error.said),
+                None => trouble.error.said,
+            };
+            tracing::debug!(call = name, why, tries, ?wait, "trying again");
+            if let Some(listener) = &self.listener {
+                listener(&RetryNotice { call: name.clone(), why, tries, wait });
+            }
+            sleep(wait).await;
+        }
+    }
+
+    async fn try_once(
+        &self,
+        call: &Call<'_>,
+        name: &str,
+        signature: Signature<'_>,
+        deadline: Deadline,
+    ) -> Result<Answer, Trouble> {
+        let permit = match signature {
+            Signature::Client(_) => {
+                Some(self.shared.sign_in_guard.enter(name, deadline).await.map_err(Trouble::last)?)
+            }
+            Signature::Bearer(_) => None,
+        };
+        let limit = TRY.min(deadline.left());
+        let answer = match timeout(limit, self.exchange(call, signature)).await {
+            Ok(Ok(raw)) => judge(call.kind, name, &raw),
+            Ok(Err(error)) => Err(lost(name, &error)),
+            Err(_) => {
+                let said = format!("no answer within {:.1} s", limit.as_secs_f32());
+                Err(Trouble::on_the_way(name, Again::IfRepeatable, said))
+            }
+        };
+        if let Some(permit) = permit {
+            let verdict = match &answer {
+                Ok(_) => Verdict::Accepted,
+                Err(trouble) => verdict(call.kind, &trouble.error),
+            };
+            self.shared.sign_in_guard.settle(permit, verdict).await;
+        }
+        answer
+    }
+
+    async fn exchange(&self, call: &Call<'_>, signature: Signature<'_>) -> reqwest::Result<Raw> {
+        let url = self.shared.api_url.join(call.path);
+        let mut request = self.shared.http.request(call.method.clone(), url);
+        // Both mark the header as sensitive, which keeps it out of logs and HTTP/2's tables.
+        request = match signature {
+            Signature::Client(client) => request.basic_auth(&client.id, Some(client.expose_secret())),
+            Signature::Bearer(token) => request.bearer_auth(token.expose()),
+        };
+        if call.method == Method::POST {
+            request = request.form(call.form);
+        }
+        let mut response = request.send().await?;
+        let mut raw = Raw {
+            status: response.status(),
+            headers: std::mem::take(response.headers_mut()),
+            body: Vec::new(),
+            too_long: false,
+        };
+        while let Some(chunk) = response.chunk().await? {
+            raw.too_long = raw.body.len() + chunk.len() > MOST;
+            if raw.too_long {
+                break;
+            }
+            raw.body.extend_from_slice(&chunk);
+        }
+        Ok(raw)
+    }
+}
+
+impl Trouble {
+    fn last(error: CloudError) -> Self {
+        Self { error, again: Again::Never, retry_after: None }
+    }
+
+    fn on_the_way(name: &str, again: Again, said: String) -> Self {
+        let error = CloudError::new(FailureCode::CloudUnreachable, name, None, said);
+        Self { error, again, retry_after: None }
+    }
+}
+
+fn backoff() -> ExponentialBuilder {
+    ExponentialBuilder::new()
+        .with_jitter()
+        .with_min_delay(Duration::from_millis(200))
+        .with_max_delay(Duration::from_secs(15))
+        .without_max_times()
+}
+
+/// What the answer says about the credentials, for the count of refused sign-ins.
+fn verdict(kind: Kind, error: &CloudError) -> Verdict {
+    let refused = match kind {
+        Kind::SignIn | Kind::CustomerSignIn => matches!(error.status, Some(400 | 401)),
+        _ => false,
+    };
+    match error.code {
+        FailureCode::SignInRefused => Verdict::Refused(error.clone()),
+        _ if refused => Verdict::Counted,
+        _ => Verdict::Unknown,
+    }
+}
+
+struct Raw {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Vec<u8>,
+    too_long: bool,
+}
+
+/// Tells a good answer from the many others.
+fn judge(kind: Kind, name: &str, raw: &Raw) -> Result<Answer, Trouble> {
+    let status = raw.status.as_u16();
+    if raw.status.is_success() {
+        let json = good_json(raw).map_err(|(code, again, said)| Trouble {
+            error: CloudError::new(code, name, Some(status), said),
+            again,
+            retry_after: None,
+        })?;
+        return Ok(Answer { call: name.to_owned(), status, json });
+    }
+    let invalid_client = || error_word(&raw.body).is_some_and(|word| word == "invalid_client");
+    let (code, again) = match status {
+        400..=499 if invalid_client() => (FailureCode::SignInRefused, Again::Never),
+        400 if kind == Kind::SignIn => (FailureCode::SignInRefused, Again::Never),
+        401 => (FailureCode::SignInRefused, Again::Never),
+        403 | 404 if matches!(kind, Kind::OfProduct | Kind::CreateCustomer) => {
+            (FailureCode::ProductNotVisible, Again::Never)
+        }
+        429 => (FailureCode::LimitsHit, Again::IfRepeatable),
+        408 | 500..=599 => (FailureCode::CloudUnreachable, Again::IfRepeatable),
+        300..=499 => (FailureCode::CloudRefused, Again::Never),
+        _ => (FailureCode::CloudGarbled, Again::Never),
+    };
+    let said = if raw.status.is_redirection() { redirect_words(&raw.headers) } else { words(&raw.body) };
+    let error = CloudError::new(code, name, Some(status), said);
+    Err(Trouble { error, again, retry_after: retry_after(&raw.headers) })
+}
+
+/// The JSON of a good answer; null if it is empty.
+fn good_json(raw: &Raw) -> Result<Value, (FailureCode, Again, String)> {
+    let body = raw.body.trim_ascii();
+    let garbled = |said| Err((FailureCode::CloudGarbled, Again::Never, said));
+    let json = match serde_json::from_slice::<Value>(body) {
+        _ if raw.too_long => return garbled(format!("an answer of more than {} MiB", MOST >> 20)),
+        Ok(json) => json,
+        Err(_) if body.is_empty() => return Ok(Value::Null),
+        // The rest of it was lost on the way.
+        Err(error) if error.is_eof() => {
+            return Err((FailureCode::CloudGarbled, Again::IfRepeatable, "the answer was cut off".into()));
+        }
+        // Its words are not repeated, as it may hold a token that nobody has guarded yet.
+        Err(_) if body.starts_with(b"{") => return garbled("damaged JSON".into()),
+        Err(_) => return garbled(format!("not JSON, but {}", words(body))),
+    };
+    let refused = json.get("ok") == Some(&Value::Bool(false));
+    let error = json.get("error").is_some_and(|error| !json_words(error).is_empty());
+    if refused || error {
+        return Err((FailureCode::CloudRefused, Again::Never, words(body)));
+    }
+    Ok(json)
+}
+
+/// Redirects are not followed: the credentials were meant for this host.
+fn redirect_words(headers: &HeaderMap) -> String {
+    let target = headers.get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let host = url::Url::parse(target).ok().and_then(|url| url.host_str().map(str::to_owned));
+    match host {
+        Some(host) => format!("a redirect to {host}, which is not followed"),
+        None => "a redirect, which is not followed".into(),
+    }
+}
+
+/// Seconds or an HTTP date; a date in the past is no wait at all.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let at = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+    at.duration_since(jiff::Timestamp::now()).try_into().ok()
+}
+
+/// A request without an answer.
+fn lost(name: &str, error: &reqwest::Error) -> Trouble {
+    let chain = || std::iter::successors(Some(error as &dyn Error), |e| (*e).source());
+    // The innermost cause says what happened; those around it say "error sending request".
+    let cause = chain().last().map(ToString::to_string).unwrap_or_default();
+    if error.is_builder() {
+        return Trouble::last(CloudError::settings(name, format!("the request cannot be made: {cause}")));
+    }
+    if chain().any(is_tls_refusal) {
+        return Trouble::on_the_way(name, Again::Never, format!("no secure connection: {cause}"));
+    }
+    if error.is_connect() {
+        return Trouble::on_the_way(name, Again::Always, format!("no connection: {cause}"));
+    }
+    Trouble::on_the_way(name, Again::IfRepeatable, format!("the connection was lost: {cause}"))
+}
+
+/// A certificate does not get better by asking again.
+fn is_tls_refusal(error: &(dyn Error + 'static)) -> bool {
+    let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    error.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use proptest::prelude::*;
+
+    use super::super::scripted::{
+        SECRET, Scripted, USER_TOKEN, client_cloud, signed_in_cloud, soon, token_answer,
+    };
+    use super::*;
+    use crate::model::{DeviceId, ProductRef};
+
+    const DEVICES: &str = "GET /v1/devices";
+
+    fn judged(status: u16, headers: &[(&'static str, &str)], body: &[u8]) -> Result<Answer, Trouble> {
+        let headers =
+            headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+        let status = StatusCode::from_u16(status).unwrap();
+        judge(Kind::Other, "GET /x", &Raw { status, headers, body: body.to_vec(), too_long: false })
+    }
+
+    fn trouble(status: u16, headers: &[(&'static str, &str)], body: &str) -> Trouble {
+        judged(status, headers, body.as_bytes()).err().unwrap()
+    }
+
+    #[test]
+    fn each_status_has_its_code_and_only_some_are_asked_again() {
+        for (status, code, again) in [
+            (302, FailureCode::CloudRefused, Again::Never),
+            (400, FailureCode::CloudRefused, Again::Never),
+            (401, FailureCode::SignInRefused, Again::Never),
+            (403, FailureCode::CloudRefused, Again::Never),
+            (408, FailureCode::CloudUnreachable, Again::IfRepeatable),
+            (429, FailureCode::LimitsHit, Again::IfRepeatable),
+            (500, FailureCode::CloudUnreachable, Again::IfRepeatable),
+            (503, FailureCode::CloudUnreachable, Again::IfRepeatable),
+            (999, FailureCode::CloudGarbled, Again::Never),
+        ] {
+            let trouble = trouble(status, &[], "");
+            assert_eq!((trouble.error.code, trouble.again), (code, again), "{status}");
+        }
+    }
+
+    #[test]
+    fn good_answers_that_are_none_never_end_in_a_parsers_words() {
+        for (body, code, said) in [
+            (r#"{"ok":false,"error":"timed out"}"#, FailureCode::CloudRefused, "timed out"),
+            (r#"{"error":{"message":"no"}}"#, FailureCode::CloudRefused, "no"),
+            (r#"{"access_token":"half of a"#, FailureCode::CloudGarbled, "the answer was cut off"),
+            (r#"{"access_token":"abc",,}"#, FailureCode::CloudGarbled, "damaged JSON"),
+            ("<title>Log in</title>", FailureCode::CloudGarbled, "not JSON, but an HTML page, “Log in”"),
+            ("OK", FailureCode::CloudGarbled, "not JSON, but OK"),
+        ] {
+            let error = trouble(200, &[], body).error;
+            assert_eq!((error.code, &*error.said), (code, said));
+        }
+        assert!(judged(204, &[], b"").is_ok());
+    }
+
+    #[test]
+    fn a_redirects_target_is_named_by_its_host_alone() {
+        let error = trouble(307, &[("location", "https://portal.example/login?access_token=x")], "").error;
+        assert_eq!(error.said, "a redirect to portal.example, which is not followed");
+    }
+
+    #[test]
+    fn retry_after_is_read_in_seconds_and_as_a_date() {
+        let wait = |value| trouble(503, &[("retry-after", value)], "").retry_after;
+        assert_eq!(wait("7"), Some(Duration::from_secs(7)));
+        assert_eq!(wait("Wed, 21 Oct 2015 07:28:00 GMT"), None);
+        assert!(wait("Wed, 21 Oct 2215 07:28:00 GMT").unwrap() > Duration::from_secs(1 << 30));
+        assert_eq!(wait("soon"), None);
+        assert_eq!(wait("-1"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_panics_the_judge(status in 200u16..=999, body: Vec<u8>, text in "[\\[{<]?.{0,60}") {
+            for body in [&body[..], text.as_bytes()] {
+                if let Err(trouble) = judged(status, &[], body) {
+                    prop_assert!(!trouble.error.said.is_empty());
+                    prop_assert!(!trouble.error.said.contains("expected value"));
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_may_pass_is_tried_again_and_told() {
+        let server = Scripted::start().await;
+        server.expect(DEVICES, 503, "<title>Down</title>");
+        server.expect_and_drop(DEVICES);
+        server.expect_raw(DEVICES, "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n[");
+        server.expect(DEVICES, 200, "[");
+        server.expect(DEVICES, 200, "[]");
+        let notices = Arc::new(Mutex::new(Vec::new()));
+        let heard = notices.clone();
+        let cloud =
+            signed_in_cloud(&server).with_listener(move |notice| heard.lock().unwrap().push(notice.clone()));
+        assert_eq!(cloud.user_devices(soon()).await.unwrap(), []);
+        let notices = notices.lock().unwrap();
+        assert_eq!(notices.iter().map(|notice| notice.tries).collect::<Vec<_>>(), [1, 2, 3, 4]);
+        assert_eq!(notices[0].call, DEVICES);
+        assert_eq!(notices[0].why, "503: an HTML page, “Down”");
+        assert!(notices[1].why.starts_with("the connection was lost"), "{}", notices[1].why);
+        assert!(notices[2].why.starts_with("the connection was lost"), "{}", notices[2].why);
+        assert_eq!(notices[3].why, "200: the answer was cut off");
+    }
+
+    #[tokio::test]
+    async fn a_wish_to_be_asked_later_is_honoured() {
+        let server = Scripted::start().await;
+        server.expect_with(DEVICES, 429, "retry-after: 30\r\n", "");
+        let (told, waits) = tokio::sync::oneshot::channel();
+        let told = Mutex::new(Some(told));
+        let cloud = signed_in_cloud(&server).with_listener(move |notice: &RetryNotice| {
+            let _ = told.lock().unwrap().take().unwrap().send(notice.wait);
+        });
+        let asking = tokio::spawn(async move { cloud.user_devices(soon()).await });
+        assert_eq!(waits.await.unwrap(), Duration::from_secs(30));
+        asking.abort();
+    }
+
+    #[tokio::test]
+    async fn a_wait_that_would_pass_the_deadline_ends_at_once_with_the_last_error() {
+        let server = Scripted::start().await;
+        server.expect_with(DEVICES, 429, "retry-after: 61\r\n", r#"{"error":"slow down"}"#);
+        server.expect_with(DEVICES, 503, "retry-after: 61\r\n", "");
+        let cloud = signed_in_cloud(&server);
+        let error = cloud.user_devices(soon()).await.unwrap_err();
+        assert_eq!((error.code, &*error.said), (FailureCode::LimitsHit, "slow down"));
+        let error = cloud.user_devices(soon()).await.unwrap_err();
+        assert_eq!((error.code, error.status), (FailureCode::CloudUnreachable, Some(503)));
+    }
+
+    #[tokio::test]
+    async fn nobody_there_and_no_time_left_are_told_apart() {
+        let server = Scripted::start().await;
+        let mut settings = super::super::scripted::settings(&server);
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        settings.api_url = ApiUrl::parse(&format!("http://{free}")).unwrap();
+        let cloud = Cloud::new(settings).unwrap();
+        let error = cloud.user_devices(Deadline::after(Duration::from_millis(150), "it")).await.unwrap_err();
+        assert_eq!(error.code, FailureCode::CloudUnreachable);
+        assert!(error.said.starts_with("no connection: "), "{error}");
+        let error = cloud.user_devices(Deadline::after(Duration::ZERO, "it")).await.unwrap_err();
+        assert_eq!(error.to_string(), "GET /v1/devices: not sent: the time for it was up");
+    }
+
+    #[tokio::test]
+    async fn a_redirect_is_not_followed() {
+        let (server, other) = (Scripted::start().await, Scripted::start().await);
+        server.expect_with(DEVICES, 302, &format!("location: {}/v1/devices\r\n", other.url), "");
+        let error = signed_in_cloud(&server).user_devices(soon()).await.unwrap_err();
+        assert_eq!(error.code, FailureCode::CloudRefused);
+        assert!(error.said.contains("127.0.0.1"), "{error}");
+        assert!(other.seen().is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_endless_answer_is_not_read_to_its_end() {
+        let server = Scripted::start().await;
+        server.expect(DEVICES, 200, &" ".repeat(MOST + 1));
+        let error = signed_in_cloud(&server).user_devices(soon()).await.unwrap_err();
+        assert_eq!((error.code, &*error.said), (FailureCode::CloudGarbled, "an answer of more than 4 MiB"));
+    }
+
+    #[tokio::test]
+    async fn credentials_travel_in_the_authorization_header_alone_and_forms_are_encoded() {
+        let server = Scripted::start().await;
+        server.expect("POST /oauth/token", 200, &token_answer("token-of-the-product"));
+        server.expect("GET /v1/products/1319/devices/3b0021001747353236343033", 404, "");
+        let cloud = client_cloud(&server);
+        let (product, id) =
+            (ProductRef::parse("1319").unwrap(), DeviceId::parse("3b0021001747353236343033").unwrap());
+        cloud.device(&product, &id, soon()).await.unwrap();
+        let seen = server.seen();
+        assert!(seen[0].head.contains("authorization: Basic YmVuY2gtMTp0aGUtY2xpZW50cy1zZWNyZXQ=\r\n"));
+        assert_eq!(seen[0].body, "grant_type=client_credentials");
+        assert!(seen[1].head.contains("authorization: Bearer token-of-the-product\r\n"));
+        assert!(seen[1].head.contains(concat!("user-agent: provision/", env!("CARGO_PKG_VERSION"), "\r\n")));
+    }
+
+    #[tokio::test]
+    async fn secrets_show_up_in_no_error_and_no_debug_output() {
+        let server = Scripted::start().await;
+        let info = format!(r#"{{"info":"{}?access_token={USER_TOKEN}&s={SECRET}"}}"#, server.url);
+        server.expect(DEVICES, 403, &info);
+        let settings = super::super::scripted::settings(&server);
+        let cloud = Cloud::new(settings.clone()).unwrap();
+        let error = cloud.user_devices(soon()).await.unwrap_err();
+        let token = cloud.shared.user_token.clone();
+        let failure = crate::model::Failure::from(error.clone());
+        let shown = format!("{error} {error:?} {failure} {failure:?} {cloud:?} {settings:?} {token:?}");
+        assert!(shown.contains("?access_token=[redacted]"), "{shown}");
+        for secret in [USER_TOKEN, SECRET] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+    }
+
+    #[test]
+    fn credentials_that_cannot_stand_in_a_header_are_refused_and_not_repeated() {
+        let refused = |id: &str, secret: &str, token: &str| {
+            Cloud::new(super::super::CloudSettings {
+                client: Some(OAuthClient { id: id.into(), secret: secret.into() }),
+                user_token: Some(token.into()),
+                ..Default::default()
+            })
+            .unwrap_err()
+        };
+        for error in
+            [refused("a:b", "s3cret", "t"), refused("a", "s3cret\n", "t"), refused("a", "s3cret", "t\n")]
+        {
+            assert_eq!(error.code, FailureCode::Configuration);
+            assert!(!error.to_string().contains("s3cret"));
+        }
+    }
+}

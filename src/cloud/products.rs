@@ -1,0 +1,124 @@
+use serde::Deserialize;
+
+use super::{
+    Cloud, CloudError,
+    auth::Subject,
+    devices::{number, platform, text},
+    http::{Call, Kind},
+};
+use crate::model::{Deadline, Platform, ProductRef};
+
+/// A product, as far as a run needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Product {
+    /// The number, which device records refer to.
+    pub id: u64,
+    /// The other name it goes by in paths; from outside, as is.
+    pub slug: String,
+    /// As its makers call it; from outside, as is.
+    pub name: String,
+    /// The one platform whose devices it takes.
+    pub platform: Option<Platform>,
+}
+
+#[derive(Deserialize)]
+struct ProductAnswer {
+    product: OneOrList,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrList {
+    One(WireProduct),
+    List([WireProduct; 1]),
+}
+
+#[derive(Deserialize)]
+struct WireProduct {
+    #[serde(deserialize_with = "number")]
+    id: Option<u64>,
+    #[serde(default, deserialize_with = "text")]
+    slug: Option<String>,
+    #[serde(default, deserialize_with = "text")]
+    name: Option<String>,
+    #[serde(default, deserialize_with = "number")]
+    platform_id: Option<u64>,
+}
+
+impl Cloud {
+    /// `GET /v1/products/P`.
+    ///
+    /// # Errors
+    ///
+    /// `ProductNotVisible` when it does not exist or this client may not see it, besides what can go
+    /// wrong in any call.
+    pub async fn product(&self, product: &ProductRef, deadline: Deadline) -> Result<Product, CloudError> {
+        let path = ["v1", "products", product.as_str()];
+        let call = Call::get(&path).about(Kind::OfProduct);
+        let answer = self.send_as(Subject::Product, &call, deadline).await?;
+        answer.read("a product", |ProductAnswer { product }| {
+            let (OneOrList::One(wire) | OneOrList::List([wire])) = product;
+            Some(Product {
+                id: wire.id?,
+                slug: wire.slug.unwrap_or_default(),
+                name: wire.name.unwrap_or_default(),
+                platform: platform(wire.platform_id),
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scripted::{Scripted, signed_in_cloud, soon};
+    use super::*;
+    use crate::model::FailureCode;
+
+    #[tokio::test]
+    async fn a_product_is_read_from_both_forms_and_with_numbers_as_texts() {
+        let server = Scripted::start().await;
+        let path = "GET /v1/products/my-product";
+        server.expect(
+            path,
+            200,
+            r#"{"product":{"id":1319,"slug":"my-product","name":"Lamp","platform_id":6}}"#,
+        );
+        server.expect(
+            path,
+            200,
+            r#"{"product":[{"id":"1319","slug":"my-product","name":"Lamp","platform_id":"6"}]}"#,
+        );
+        let cloud = signed_in_cloud(&server);
+        let product = ProductRef::parse("my-product").unwrap();
+        let lamp = Product {
+            id: 1319,
+            slug: "my-product".into(),
+            name: "Lamp".into(),
+            platform: Some(Platform::Photon),
+        };
+        assert_eq!(cloud.product(&product, soon()).await.unwrap(), lamp);
+        assert_eq!(cloud.product(&product, soon()).await.unwrap(), lamp);
+    }
+
+    #[tokio::test]
+    async fn an_invisible_product_is_told_with_the_usual_cause() {
+        let server = Scripted::start().await;
+        let path = "GET /v1/products/1319";
+        server.expect(path, 403, r#"{"ok":false,"error":"Forbidden"}"#);
+        server.expect(path, 404, "");
+        server.expect(path, 200, r#"{"product":[]}"#);
+        let cloud = signed_in_cloud(&server);
+        let product = ProductRef::parse("1319").unwrap();
+        for said in ["Forbidden", "an empty answer"] {
+            let error = cloud.product(&product, soon()).await.unwrap_err();
+            assert_eq!((error.code, &*error.said), (FailureCode::ProductNotVisible, said));
+            assert!(error.to_string().contains("made at account level"), "{error}");
+        }
+        let error = cloud.product(&product, soon()).await.unwrap_err();
+        assert_eq!(error.code, FailureCode::CloudGarbled);
+        assert_eq!(
+            error.to_string(),
+            "GET /v1/products/1319 was answered with 200: not a product, but JSON with product"
+        );
+    }
+}
