@@ -1,1 +1,4 @@
 //! Under way.
+
+#[cfg(unix)]
+pub mod simulate_photon;
