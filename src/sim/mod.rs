@@ -1,1 +1,5 @@
-//! Under way.
+//! A Photon and a cloud to work against with no hardware: byte-level and strict, they refuse what the
+//! real ones refuse. Used by the tests, by the demo, and by people who build against Particle.
+
+#[cfg(unix)]
+pub mod photon;

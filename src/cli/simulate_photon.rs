@@ -1,0 +1,177 @@
+//! `provision simulate photon`: a Photon on a pseudo-terminal, until Ctrl-C.
+
+use std::{io::BufRead, path::PathBuf, time::Duration};
+
+use serde_json::json;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+};
+use url::Url;
+
+use crate::{
+    model::{DeviceId, Failure, FailureCode, FirmwareVersion, Platform},
+    sim::photon::{LeftIn, Network, PhotonConfig, PhotonFault, SimPhoton},
+};
+
+/// Simulates a Photon on a pseudo-terminal
+///
+/// Prints one JSON line when it is ready, then runs until Ctrl-C. Lines on standard input are the
+/// person's hands: `setup` (hold SETUP), `reset`, `unplug`, `plug`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// API address of a simulated cloud
+    #[arg(long, value_name = "URL")]
+    cloud: Option<Url>,
+    /// Its device id; random if left out
+    #[arg(long, value_name = "ID", value_parser = DeviceId::parse)]
+    device_id: Option<DeviceId>,
+    /// Its firmware, 0.4.9 to 3.3.1
+    #[arg(long, value_name = "VERSION", default_value = "2.3.1", value_parser = FirmwareVersion::parse)]
+    firmware: FirmwareVersion,
+    /// 6 for a Photon, 8 for a P1
+    #[arg(long, value_name = "ID", default_value_t = 6)]
+    platform: u16,
+    /// A symbolic link that always points to its port
+    #[arg(long, value_name = "PATH")]
+    link: Option<PathBuf>,
+    /// Its own claimed bit is set
+    #[arg(long)]
+    claimed: bool,
+    /// It runs user firmware instead of listening
+    #[arg(long)]
+    not_listening: bool,
+    /// It knows a network that it can join
+    #[arg(long)]
+    wifi_known: bool,
+    /// A factory serial number
+    #[arg(long, value_name = "SN")]
+    serial_number: Option<String>,
+    /// A network in its reach, SSID:WPA2_AES[:CHANNEL[:RSSI[:PASSPHRASE]]]; repeatable
+    #[arg(long, value_name = "NETWORK")]
+    network: Vec<Network>,
+    /// From the end of listening mode to being online
+    #[arg(long, value_name = "MS", default_value_t = 5)]
+    connect_delay: u64,
+    /// From being online to presenting the claim code
+    #[arg(long, value_name = "MS", default_value_t = 5)]
+    claim_delay: u64,
+    /// From a connection that cannot be made to listening again
+    #[arg(long, value_name = "MS", default_value_t = 50)]
+    relisten_delay: u64,
+    /// How long a Wi-Fi scan takes
+    #[arg(long, value_name = "MS", default_value_t = 1)]
+    scan_delay: u64,
+    /// How long each byte takes to arrive
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    byte_latency: u64,
+    /// Where somebody left its console: C, C:TYPED, w:ssid, w:security, w:cipher, w:cipher-open, w:password,
+    /// w:eap-type, w:username, w:peap-password, w:client-certificate, w:private-key, w:outer-identity,
+    /// w:root-ca, scanning, ymodem
+    #[arg(long, value_name = "PLACE")]
+    left_in: Option<LeftIn>,
+    /// Something that goes wrong, xTIMES for more than once; repeatable: drop:WHERE, double:WHERE,
+    /// delay:WHERE:MS, drop-sent:WHERE, double-sent:WHERE, hang-up:WHERE[:MS], garbage, log-code,
+    /// log:before-prompt, log:after-prompt, log:before-reply, log:after-reply. WHERE is code, code@N (the Nth
+    /// byte of the next claim code) or N (every Nth byte)
+    #[arg(long, value_name = "FAULT")]
+    fault: Vec<PhotonFault>,
+}
+
+/// Runs it until Ctrl-C or SIGTERM, and takes its link away.
+///
+/// # Errors
+///
+/// `Configuration` for a board that there cannot be, `Unexpected` when the system has no pty.
+pub async fn run(args: Args) -> Result<(), Failure> {
+    let unexpected = |error: std::io::Error| {
+        Failure::new(FailureCode::Unexpected, "the simulated Photon cannot run").because(error)
+    };
+    // Before anything can be cleaned up: a signal that comes early must not leave the link behind.
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(unexpected)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(unexpected)?;
+
+    let config = config(args)?;
+    let device_id = config.device_id.clone();
+    let photon = SimPhoton::start(config).map_err(|error| match error.kind() {
+        std::io::ErrorKind::InvalidInput | std::io::ErrorKind::AlreadyExists => {
+            Failure::new(FailureCode::Configuration, "there is no such simulated Photon").because(error)
+        }
+        _ => unexpected(error),
+    })?;
+    announce(&json!({ "device_id": device_id, "usb": photon.usb() })).map_err(unexpected)?;
+
+    let mut hands = lines_of_stdin();
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => return Ok(()),
+            _ = terminate.recv() => return Ok(()),
+            Some(hand) = hands.recv() => match hand.trim() {
+                "setup" => photon.press_setup(),
+                "reset" => photon.reset(),
+                "unplug" => photon.unplug(),
+                "plug" => photon.plug(),
+                _ => tracing::warn!("hands know setup, reset, unplug and plug"),
+            },
+        }
+    }
+}
+
+fn config(args: Args) -> Result<PhotonConfig, Failure> {
+    let device_id = match args.device_id {
+        Some(id) => id,
+        None => random_id()?,
+    };
+    Ok(PhotonConfig {
+        platform: Platform::from_id(args.platform),
+        firmware: args.firmware,
+        serial_number: args.serial_number,
+        cloud_url: args.cloud,
+        link: args.link,
+        claimed: args.claimed,
+        listening: !args.not_listening,
+        wifi_known: args.wifi_known,
+        networks: args.network,
+        connect_delay: Duration::from_millis(args.connect_delay),
+        claim_delay: Duration::from_millis(args.claim_delay),
+        relisten_delay: Duration::from_millis(args.relisten_delay),
+        scan_delay: Duration::from_millis(args.scan_delay),
+        byte_latency: Duration::from_millis(args.byte_latency),
+        faults: args.fault,
+        left_in: args.left_in,
+        ..PhotonConfig::new(device_id)
+    })
+}
+
+/// An id such as Photons have: the middle is the same on all of them.
+fn random_id() -> Result<DeviceId, Failure> {
+    let text = format!("{:06x}001747{:012x}", fastrand::u32(..1 << 24), fastrand::u64(..1 << 48));
+    DeviceId::parse(&text)
+        .map_err(|e| Failure::new(FailureCode::Unexpected, "no id could be made up").because(e))
+}
+
+fn announce(line: &serde_json::Value) -> std::io::Result<()> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()
+}
+
+/// Read by a thread of its own: a read from standard input cannot be called off, and must not hold the
+/// process back at its end. A terminal that is in front of somebody else is left alone: reading from it
+/// would stop the process.
+fn lines_of_stdin() -> mpsc::UnboundedReceiver<String> {
+    let (lines, read) = mpsc::unbounded_channel();
+    let input = std::io::stdin();
+    if rustix::termios::tcgetpgrp(&input).is_ok_and(|front| front != rustix::process::getpgrp()) {
+        return read;
+    }
+    std::thread::spawn(move || {
+        for line in input.lock().lines() {
+            if !line.is_ok_and(|line| lines.send(line).is_ok()) {
+                break;
+            }
+        }
+    });
+    read
+}

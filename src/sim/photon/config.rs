@@ -1,0 +1,103 @@
+use std::{path::PathBuf, time::Duration};
+
+use url::Url;
+
+use crate::model::{DeviceId, FirmwareVersion, Platform};
+
+use super::{LeftIn, Network, PhotonFault, versions::Quirks};
+
+/// How a simulated Photon left the factory, and what its surroundings are.
+#[derive(Debug, Clone)]
+pub struct PhotonConfig {
+    /// Its id.
+    pub device_id: DeviceId,
+    /// Photon or P1.
+    pub platform: Platform,
+    /// Device OS, from 0.4.9 to 3.3.1, releases only.
+    pub firmware: FirmwareVersion,
+    /// The factory's serial number, on boards that have one. Firmware before 1.1.0 does not tell it.
+    pub serial_number: Option<String>,
+    /// The address of the simulated cloud's API; without it connecting and claiming succeed by themselves.
+    pub cloud_url: Option<Url>,
+    /// A symbolic link that follows the port when it comes back under another name.
+    pub link: Option<PathBuf>,
+    /// The board's own claimed bit.
+    pub claimed: bool,
+    /// It is plugged in in listening mode. If not, and no Wi-Fi is known, it runs user firmware that
+    /// does not connect by itself.
+    pub listening: bool,
+    /// A network that it can join is in its flash.
+    pub wifi_known: bool,
+    /// What its scan finds.
+    pub networks: Vec<Network>,
+    /// The radio's address.
+    pub mac: [u8; 6],
+    /// From the end of listening mode to the session with the cloud.
+    pub connect_delay: Duration,
+    /// From the session to the claim code being presented: online, and not owned yet.
+    pub claim_delay: Duration,
+    /// From the end of listening mode, or from a failed connection, to listening again.
+    pub relisten_delay: Duration,
+    /// How long a scan takes.
+    pub scan_delay: Duration,
+    /// How long each byte takes to arrive.
+    pub byte_latency: Duration,
+    /// What goes wrong.
+    pub faults: Vec<PhotonFault>,
+    /// Where somebody left its console. Needs `listening`.
+    pub left_in: Option<LeftIn>,
+}
+
+/// A simulated Photon that there cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidConfig {
+    /// Nothing is known of this firmware.
+    #[error("only firmware 0.4.9 to 3.3.1, releases only, can be simulated, not {0}")]
+    UnknownFirmware(String),
+    /// Photon and P1 only.
+    #[error("only platforms 6 (Photon) and 8 (P1) can be simulated, not {0}")]
+    UnknownPlatform(u16),
+    /// This firmware, or a board that is not listening, has no such place.
+    #[error("the console cannot have been left there by this firmware, or outside listening mode")]
+    NoSuchPlace,
+}
+
+impl PhotonConfig {
+    /// A new Photon with firmware 2.3.1: listening, unclaimed, without Wi-Fi, every delay small.
+    pub fn new(device_id: DeviceId) -> Self {
+        Self {
+            device_id,
+            platform: Platform::Photon,
+            firmware: FirmwareVersion::new(2, 3, 1),
+            serial_number: None,
+            cloud_url: None,
+            link: None,
+            claimed: false,
+            listening: true,
+            wifi_known: false,
+            networks: Vec::new(),
+            mac: [0x6c, 0x0b, 0x84, 0x44, 0x1f, 0x0e],
+            connect_delay: Duration::from_millis(5),
+            claim_delay: Duration::from_millis(5),
+            relisten_delay: Duration::from_millis(50),
+            scan_delay: Duration::from_millis(1),
+            byte_latency: Duration::ZERO,
+            faults: Vec::new(),
+            left_in: None,
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<Quirks, InvalidConfig> {
+        let quirks = Quirks::of(&self.firmware)
+            .ok_or_else(|| InvalidConfig::UnknownFirmware(self.firmware.to_string()))?;
+        if let Platform::Other(id) = self.platform {
+            return Err(InvalidConfig::UnknownPlatform(id));
+        }
+        match &self.left_in {
+            Some(place) if !self.listening || !place.exists_in(&self.firmware) => {
+                Err(InvalidConfig::NoSuchPlace)
+            }
+            _ => Ok(quirks),
+        }
+    }
+}

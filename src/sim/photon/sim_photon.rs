@@ -1,0 +1,116 @@
+use std::{io, path::PathBuf, sync::Arc};
+
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
+
+use super::{
+    Effect, PhotonConfig, PhotonState,
+    board::{Board, Hand},
+    faults::Faults,
+    radio::CloudLink,
+    serial::UsbSerial,
+    state::Device,
+    usb_port::UsbPort,
+};
+
+/// A simulated Photon under power, until it is dropped.
+pub struct SimPhoton {
+    device: Arc<Device>,
+    port: Arc<UsbPort>,
+    hands: mpsc::UnboundedSender<Hand>,
+    task: JoinHandle<()>,
+}
+
+impl SimPhoton {
+    /// Plugs one in: its port is there when this returns. Call it within a tokio runtime that drives
+    /// I/O and time; the board lives there as one task.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a board that there cannot be ([`super::InvalidConfig`]), `AlreadyExists` when
+    /// something else than a link is in the link's place, and what the system says when it has no pty.
+    pub fn start(config: PhotonConfig) -> io::Result<Self> {
+        let quirks = config.check().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        let device = Arc::new(Device::new(&config, quirks));
+        let port = Arc::new(UsbPort::new(config.link.clone())?);
+        port.connect()?;
+        device.boot(config.listening);
+        let (hands, from_hands) = mpsc::unbounded_channel();
+        let cloud = CloudLink::new(&config);
+        let typed_before = config.left_in.map(|place| place.into_steps()).unwrap_or_default();
+        let faults = Faults::new(&config.faults);
+        let board = Board {
+            device: device.clone(),
+            port: port.clone(),
+            serial: UsbSerial::new(port.clone(), config.byte_latency, faults, typed_before),
+            cloud,
+            hands: from_hands,
+            scan_delay: config.scan_delay,
+            stays_put: !config.listening && !config.wifi_known,
+        };
+        Ok(Self { device, port, hands, task: tokio::spawn(board.run()) })
+    }
+
+    /// What to open: the link, if it has one, else the pty. Absent a port, the last one.
+    pub fn usb(&self) -> PathBuf {
+        self.port.path()
+    }
+
+    /// What was done so far, in order; with claim codes and pass phrases.
+    pub fn effects(&self) -> Vec<Effect> {
+        self.device.state().effects
+    }
+
+    /// What it knows and does now.
+    pub fn state(&self) -> PhotonState {
+        self.device.state()
+    }
+
+    /// The same, to be followed.
+    pub fn watch(&self) -> watch::Receiver<PhotonState> {
+        self.device.watch()
+    }
+
+    /// Waits until the state is so, and returns it.
+    pub async fn wait_for(&self, is_so: impl FnMut(&PhotonState) -> bool) -> PhotonState {
+        match self.watch().wait_for(is_so).await {
+            Ok(state) => state.clone(),
+            // The device outlives `self`, so there is always somebody to tell.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Holds SETUP for three seconds: listening mode.
+    pub fn press_setup(&self) {
+        self.lay_hand(Hand::Setup);
+    }
+
+    /// Presses RESET: a restart, and the port comes back under another name.
+    pub fn reset(&self) {
+        self.lay_hand(Hand::Reset);
+    }
+
+    /// Pulls the cable: power and port are gone.
+    pub fn unplug(&self) {
+        self.lay_hand(Hand::Unplug);
+    }
+
+    /// Puts the cable back in.
+    pub fn plug(&self) {
+        self.lay_hand(Hand::Plug);
+    }
+
+    fn lay_hand(&self, hand: Hand) {
+        // The board runs until `self` is dropped; one that could not come back feels no hands.
+        let _ = self.hands.send(hand);
+    }
+}
+
+impl Drop for SimPhoton {
+    fn drop(&mut self) {
+        self.task.abort();
+        self.port.disconnect();
+    }
+}
