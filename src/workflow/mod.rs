@@ -1,1 +1,28 @@
-//! Under way.
+//! From plugged in to verified.
+//!
+//! A run ensures, it does not perform: each step looks first and acts only where the world is not yet
+//! as wanted. So a run that was killed at any point is simply run again.
+//!
+//! | step | makes true |
+//! |---|---|
+//! | know the device | its id is known: from USB, so that the cloud can be asked before the board is disturbed, else from the console |
+//! | listening | it answers in listening mode |
+//! | sign in | a bearer token is at hand |
+//! | check product | the product is there, visible, and for this kind of board |
+//! | check device | the device is not somebody else's |
+//! | import | it is in the product |
+//! | customer | the customer exists and a token for it is at hand |
+//! | claim code | a fresh code is at hand |
+//! | deliver | the device has confirmed it |
+//! | finish | the board has left listening mode |
+//! | verify | the cloud says that the device is the customer's |
+//!
+//! Steps have needs, not positions: what does not depend on each other runs at once.
+
+pub mod policy;
+pub mod run;
+mod steps;
+mod track;
+
+pub use policy::Policy;
+pub use run::{Job, Owner, run};
