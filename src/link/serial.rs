@@ -3,6 +3,7 @@
 use std::{io, path::Path, time::Duration};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio_serial::ErrorKind;
 
 use crate::model::{Failure, FailureCode};
 
@@ -67,61 +68,26 @@ pub struct SystemPorts;
 impl OpenPort for SystemPorts {
     fn open(&self, path: &Path, baud: u32) -> Result<Box<dyn Port>, OpenError> {
         let name = path.display().to_string();
-        let lock = lock(path, &name)?;
+        // Exclusive mode (TIOCEXCL) keeps other programs out; it does not keep out root, so the crate
+        // also takes a lock (flock), which tells two runs of this program from each other.
         let builder = tokio_serial::new(name.as_str(), baud).timeout(Duration::ZERO);
-        let stream = tokio_serial::SerialStream::open(&builder).map_err(|error| match error.kind() {
-            // The crate's word for EBUSY: another program has opened the port exclusively.
-            tokio_serial::ErrorKind::NoDevice if path.exists() => OpenError::Busy(name.clone()),
-            tokio_serial::ErrorKind::NoDevice => OpenError::Missing(name.clone()),
-            _ => OpenError::Other(name.clone(), error.into()),
-        })?;
-        Ok(Box::new(SystemPort { stream, _lock: lock }))
+        match tokio_serial::SerialStream::open(&builder) {
+            Ok(stream) => Ok(Box::new(SystemPort(stream))),
+            Err(error) => Err(match error.kind() {
+                ErrorKind::NoDevice if path.exists() => OpenError::Busy(name),
+                ErrorKind::NoDevice | ErrorKind::Io(io::ErrorKind::NotFound) => OpenError::Missing(name),
+                ErrorKind::Io(io::ErrorKind::PermissionDenied) => OpenError::Forbidden(name),
+                _ => OpenError::Other(name, error.into()),
+            }),
+        }
     }
 }
 
-/// A second descriptor on the port, locked: exclusive mode (TIOCEXCL), which the serial crate sets,
-/// does not keep out root, and does not tell another run of this program from other programs.
-#[cfg(unix)]
-fn lock(path: &Path, name: &str) -> Result<std::fs::File, OpenError> {
-    use std::{fs::TryLockError, os::unix::fs::OpenOptionsExt};
-
-    // NOCTTY: the port must not become this process's terminal. NONBLOCK: do not wait for carrier.
-    let flags = rustix::fs::OFlags::NOCTTY | rustix::fs::OFlags::NONBLOCK;
-    let file = std::fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .custom_flags(flags.bits() as i32)
-        .open(path)
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => OpenError::Missing(name.to_owned()),
-            io::ErrorKind::PermissionDenied => OpenError::Forbidden(name.to_owned()),
-            io::ErrorKind::ResourceBusy => OpenError::Busy(name.to_owned()),
-            _ => OpenError::Other(name.to_owned(), error),
-        })?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::Busy(name.to_owned())),
-        Err(TryLockError::Error(error)) => Err(OpenError::Other(name.to_owned(), error)),
-    }
-}
-
-/// Windows opens serial ports exclusively by itself.
-#[cfg(not(unix))]
-fn lock(_path: &Path, _name: &str) -> Result<(), OpenError> {
-    Ok(())
-}
-
-struct SystemPort {
-    stream: tokio_serial::SerialStream,
-    #[cfg(unix)]
-    _lock: std::fs::File,
-    #[cfg(not(unix))]
-    _lock: (),
-}
+struct SystemPort(tokio_serial::SerialStream);
 
 impl Port for SystemPort {
     fn set_baud(&mut self, baud: u32) -> io::Result<()> {
-        tokio_serial::SerialPort::set_baud_rate(&mut self.stream, baud).map_err(io::Error::from)
+        tokio_serial::SerialPort::set_baud_rate(&mut self.0, baud).map_err(io::Error::from)
     }
 }
 
@@ -131,7 +97,7 @@ impl AsyncRead for SystemPort {
         cx: &mut std::task::Context<'_>,
         buf: &mut tokio::io::ReadBuf<'_>,
     ) -> std::task::Poll<io::Result<()>> {
-        std::pin::Pin::new(&mut self.stream).poll_read(cx, buf)
+        std::pin::Pin::new(&mut self.0).poll_read(cx, buf)
     }
 }
 
@@ -141,7 +107,7 @@ impl AsyncWrite for SystemPort {
         cx: &mut std::task::Context<'_>,
         buf: &[u8],
     ) -> std::task::Poll<io::Result<usize>> {
-        std::pin::Pin::new(&mut self.stream).poll_write(cx, buf)
+        std::pin::Pin::new(&mut self.0).poll_write(cx, buf)
     }
 
     // Flushing a serial stream waits in the kernel until every byte has left (tcdrain), which would

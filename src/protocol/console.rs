@@ -277,8 +277,12 @@ fn mask_codes(text: &str) -> String {
 ///
 /// Answers each prompt so that the device ends in "Sorry" (claim code) or "Derp" (Wi-Fi), or says that
 /// only a reset is safe. Never answers `0` to Security: that saves an open network.
+///
+/// Begins after [`CLEAR_LINE`], which answered the prompt of the moment with an empty line.
 #[derive(Debug, Default)]
 pub struct WayOut {
+    /// A prompt has been answered.
+    begun: bool,
     /// We chose WPA2 ourselves, so the cipher asked for next is not an open network's.
     secured: bool,
     /// We left a required answer empty, so what follows cannot be saved.
@@ -288,6 +292,9 @@ pub struct WayOut {
 impl WayOut {
     /// What to send at this prompt, its line end included; `None`: every answer could save something.
     pub fn answer(&mut self, prompt: Prompt) -> Option<&'static [u8]> {
+        // Of all prompts only Username takes an empty line and goes on to a password.
+        self.spoiled |= prompt == Prompt::Password && !self.begun;
+        self.begun = true;
         match prompt {
             Prompt::ClaimCode | Prompt::Password => Some(b"\n"),
             // An SSID cannot be left empty (0.7.0 on), and this one is nobody's.
