@@ -1,4 +1,5 @@
 //! Commands, settings, wording, exit codes.
 
 pub mod list;
+pub mod secrets;
 pub mod udev;
