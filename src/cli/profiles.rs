@@ -156,3 +156,93 @@ fn shown(path: &Path) -> String {
 fn wrong(detail: String) -> Failure {
     Failure::new(FailureCode::Configuration, detail)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn profiles_hold_texts_and_where_it_is_natural_numbers() {
+        let profiles =
+            profiles_of("[profiles.default]\nproduct = 1319\ntimeout = \"2m\"\n[profiles.lab]\n").unwrap();
+        assert_eq!(profiles["default"]["product"], "1319");
+        assert_eq!(profiles["default"]["timeout"], "2m");
+        assert!(profiles["lab"].is_empty());
+        assert!(profiles_of("").unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_is_unknown_is_named_with_what_is_known() {
+        for (text, why) in [
+            ("product = 1", "product is outside of a profile: it goes below a line [profiles.NAME]"),
+            ("[default]", "there is a table [default]; those known are [profiles.NAME]"),
+            ("[profiles]\nlab = 1", "profiles.lab is not a table: write [profiles.lab]"),
+            (
+                "[profiles.lab]\nprodcut = 1",
+                "profile lab: unknown key prodcut; those known are access_token, ",
+            ),
+            ("[profiles.lab]\ncustomer = 1", "profile lab: customer has to be a text in quotes"),
+        ] {
+            let said = profiles_of(text).unwrap_err();
+            assert!(said.starts_with(why), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_in_no_message_about_the_file_that_holds_it() {
+        for text in [
+            "[profiles.lab]\nclient_secret = hunter2",
+            "[profiles.lab]\nclient_secret = \"hunter2",
+            "[profiles.lab]\nclient_secret = 'hunter2' hunter2",
+            "[profiles.lab]\nclient_secret = ['hunter2']",
+            "[profiles.lab]\nclient_secret = 'hunter2'\nclient_secret = 'hunter2'",
+            "[profiles.lab]\nclient_secret = 'hunter2'\nclient_secret_file = 'hunter2'",
+        ] {
+            let said = profiles_of(text).unwrap_err();
+            assert!(!said.contains("hunter2"), "{said}");
+        }
+        assert_eq!(profiles_of("[profiles.lab]\n\nusb = auto").unwrap_err(), "line 3 is not valid TOML");
+    }
+
+    #[test]
+    fn a_file_need_not_exist_unless_it_was_named() {
+        let file = tempfile::tempdir().unwrap().path().join("provision.toml");
+        assert!(Config::read(file.clone(), false).unwrap().is_none());
+        let failure = Config::read(file, true).err().unwrap();
+        assert!(failure.detail.starts_with("cannot read the config file "), "{failure}");
+    }
+
+    #[test]
+    fn a_profile_that_was_named_has_to_be_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("provision.toml");
+        fs::write(&file, "[profiles.lab]\n[profiles.line]\n").unwrap();
+        let read = || Config::read(file.clone(), true).unwrap().unwrap();
+        assert!(read().profile(None).unwrap().is_none());
+        assert_eq!(read().profile(Some("lab".into())).unwrap().unwrap().name, "lab");
+        let failure = read().profile(Some("bench".into())).err().unwrap();
+        assert!(failure.detail.ends_with("has no profile bench; it has: lab, line"), "{failure}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_with_a_secret_in_it_has_to_be_private() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("provision.toml");
+        let read = |text, mode| {
+            fs::write(&file, text).unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+            Config::read(file.clone(), true)
+        };
+        let with_secret = "[profiles.lab]\nclient_secret = 'hunter2'\n";
+        assert!(read(with_secret, 0o600).is_ok());
+        for mode in [0o644, 0o640, 0o602] {
+            let failure = read(with_secret, mode).err().unwrap();
+            assert!(failure.detail.starts_with("client_secret of profile lab in "), "{failure}");
+            assert!(failure.detail.contains("chmod 600"), "{failure}");
+        }
+        assert!(read("[profiles.lab]\nclient_secret_file = 'secret'\n", 0o644).is_ok());
+    }
+}

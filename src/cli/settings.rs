@@ -23,6 +23,7 @@ use crate::{
     model::{CustomerTemplate, Failure, FailureCode, Invalid, ProductRef, clean},
 };
 
+const HEADING: &str = "Settings (flags, then environment, then config file)";
 const API_URL: &str = "https://api.particle.io";
 
 /// Where a value came from.
@@ -153,34 +154,35 @@ impl UsbDirArgs {
 }
 
 /// Flags of every command that talks to the cloud.
+//
+// Each names its heading: `next_help_heading` would also head what comes after them.
 #[derive(Debug, Clone, Default, clap::Args)]
-#[command(next_help_heading = "Settings (flags, then environment, then config file)")]
 pub struct SettingsArgs {
     /// The product, by number or slug [env: PARTICLE_PRODUCT]
-    #[arg(long, value_name = "PRODUCT")]
+    #[arg(long, help_heading = HEADING, value_name = "PRODUCT")]
     pub product: Option<String>,
     /// The customer, who may be one for each device: '{device_id}@shadow.example' [env: PROVISION_CUSTOMER]
-    #[arg(long, value_name = "CUSTOMER")]
+    #[arg(long, help_heading = HEADING, value_name = "CUSTOMER")]
     pub customer: Option<String>,
     /// The product's OAuth client [env: PARTICLE_CLIENT_ID]
-    #[arg(long, value_name = "ID")]
+    #[arg(long, help_heading = HEADING, value_name = "ID")]
     pub client_id: Option<String>,
     /// A file with the client's secret, or - for standard input [env: PARTICLE_CLIENT_SECRET, the secret
     /// itself]
-    #[arg(long, value_name = "PATH|-", value_parser = secret_source())]
+    #[arg(long, help_heading = HEADING, value_name = "PATH|-", value_parser = secret_source())]
     pub client_secret_file: Option<SecretSource>,
     /// A file with an access token to use instead of a client, or - for standard input
     /// [env: PARTICLE_ACCESS_TOKEN, the token itself]
-    #[arg(long, value_name = "PATH|-", value_parser = secret_source())]
+    #[arg(long, help_heading = HEADING, value_name = "PATH|-", value_parser = secret_source())]
     pub access_token_file: Option<SecretSource>,
     /// Where the cloud is [env: PARTICLE_API_URL] [default: https://api.particle.io]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, help_heading = HEADING, value_name = "URL")]
     pub api_url: Option<String>,
     /// The config file's profile to use [env: PROVISION_PROFILE] [default: default]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, help_heading = HEADING, value_name = "NAME")]
     pub profile: Option<String>,
     /// The config file [env: PROVISION_CONFIG] [default: provision.toml in the config directory]
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, help_heading = HEADING, value_name = "PATH")]
     pub config: Option<PathBuf>,
     /// Refuses what must not be a flag.
     #[command(flatten)]
@@ -409,4 +411,284 @@ fn api_url(text: &str) -> Result<String, Invalid> {
 
 fn wrong(detail: String) -> Failure {
     Failure::new(FailureCode::Configuration, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, io};
+
+    use clap::Parser;
+    use secrecy::ExposeSecret;
+
+    use super::*;
+    use crate::cli::secrets::Prompt;
+
+    /// What a user has set up, and what the command reads.
+    struct Desk {
+        home: tempfile::TempDir,
+        variables: Vec<(&'static str, String)>,
+        stdin: &'static [u8],
+    }
+
+    impl Desk {
+        fn new() -> Self {
+            Self { home: tempfile::tempdir().unwrap(), variables: Vec::new(), stdin: b"" }
+        }
+
+        fn set(mut self, name: &'static str, value: &str) -> Self {
+            self.variables.push((name, value.to_owned()));
+            self
+        }
+
+        fn file(self, name: &str, text: &str) -> Self {
+            let path = self.home.path().join(name);
+            fs::write(&path, text).unwrap();
+            #[cfg(unix)]
+            {
+                use std::os::unix::fs::PermissionsExt;
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            }
+            self
+        }
+
+        /// A config file that is named by the environment.
+        fn config(self, text: &str) -> Self {
+            let path = self.home.path().join("provision.toml");
+            self.file("provision.toml", text).set("PROVISION_CONFIG", path.to_str().unwrap())
+        }
+
+        fn env(&self) -> Environment {
+            let mut variables = self.variables.clone();
+            variables.push(("HOME", self.home.path().to_str().unwrap().to_owned()));
+            Environment::new(move |wanted| {
+                variables.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.into())
+            })
+        }
+
+        fn secrets(&self) -> SecretReader {
+            SecretReader::new(Box::new(self.stdin), None)
+        }
+
+        fn resolve(&self, arguments: &[&str]) -> Result<Settings, Failure> {
+            let command = Command::try_parse_from([&["x"], arguments].concat()).unwrap();
+            command.settings.resolve(&self.env(), &mut self.secrets())
+        }
+
+        fn refused(&self, arguments: &[&str]) -> String {
+            let failure = self.resolve(arguments).unwrap_err();
+            assert_eq!(failure.code, FailureCode::Configuration);
+            failure.to_string()
+        }
+    }
+
+    /// A command of its own words.
+    #[derive(Debug, clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        settings: SettingsArgs,
+        #[command(flatten)]
+        usb: UsbDirArgs,
+    }
+
+    #[test]
+    fn flags_go_before_the_environment_and_that_before_the_file() {
+        let desk = Desk::new()
+            .config(
+                "[profiles.default]\nproduct = 1\ncustomer = 'c-file'\nclient_id = 'id-file'\nusb = 'auto'\n",
+            )
+            .set("PARTICLE_PRODUCT", "2")
+            .set("PROVISION_CUSTOMER", "c-env")
+            .set("PARTICLE_CLIENT_ID", "");
+        let settings = desk.resolve(&["--product", "3"]).unwrap();
+        let product = settings.product.unwrap();
+        assert_eq!((product.value.as_str(), product.source), ("3", Source::Flag("--product")));
+        let customer = settings.customer.unwrap();
+        assert_eq!(customer.value.fixed().unwrap().as_str(), "c-env");
+        assert_eq!(customer.source, Source::Environment("PROVISION_CUSTOMER"));
+        let id = settings.client_id.unwrap();
+        assert_eq!(id.value, "id-file");
+        assert!(id.source.to_string().starts_with("client_id of profile default in "));
+        assert_eq!(settings.usb.unwrap().value, UsbTarget::Auto);
+        assert_eq!(settings.api_url.value, API_URL);
+        assert_eq!(settings.api_url.source, Source::Default);
+    }
+
+    #[test]
+    fn refusals_name_the_source_and_not_the_value() {
+        let desk = Desk::new().set("PROVISION_CUSTOMER", "{serial}@shadow.example");
+        assert_eq!(
+            desk.refused(&[]),
+            "PROVISION_CUSTOMER: a customer template knows the placeholder {device_id} only"
+        );
+        assert!(desk.refused(&["--product", "a/b"]).starts_with("--product: a product is named by"));
+        let desk = Desk::new().config("[profiles.lab]\ntimeout = 'soon'\n");
+        assert!(desk.refused(&["--profile", "lab"]).starts_with("timeout of profile lab in "));
+    }
+
+    #[test]
+    fn a_profile_is_chosen_by_flag_or_environment() {
+        let config =
+            "[profiles.default]\nproduct = 1\n[profiles.lab]\nproduct = 2\n[profiles.line]\nproduct = 3\n";
+        let product = |settings: Settings| settings.product.unwrap().value.to_string();
+        let desk = Desk::new().config(config).set("PROVISION_PROFILE", "lab");
+        assert_eq!(product(desk.resolve(&[]).unwrap()), "2");
+        assert_eq!(product(desk.resolve(&["--profile", "line"]).unwrap()), "3");
+        assert_eq!(product(Desk::new().config(config).resolve(&[]).unwrap()), "1");
+        assert!(Desk::new().refused(&["--profile", "lab"]).contains("there is no config file"));
+    }
+
+    #[test]
+    fn the_config_file_is_found_below_home_or_as_named() {
+        let desk = Desk::new().file("other.toml", "[profiles.default]\nproduct = 7\n");
+        let expected = Directories::of(&desk.env()).config_file.unwrap();
+        fs::create_dir_all(expected.parent().unwrap()).unwrap();
+        fs::write(&expected, "[profiles.default]\nproduct = 8\n").unwrap();
+        let product =
+            |arguments: &[&str]| desk.resolve(arguments).unwrap().product.unwrap().value.to_string();
+        assert_eq!(product(&[]), "8");
+        assert_eq!(product(&["--config", desk.home.path().join("other.toml").to_str().unwrap()]), "7");
+    }
+
+    #[test]
+    fn secrets_come_from_files_standard_input_and_the_environment() {
+        let secret = |settings: Settings| settings.client_secret.unwrap().value.expose_secret().to_owned();
+        let mut desk = Desk::new()
+            .config("[profiles.default]\nclient_secret_file = 'line.secret'\n[profiles.lab]\nclient_secret = 'in-file'")
+            .file("line.secret", "beside-config\n");
+        assert_eq!(secret(desk.resolve(&[]).unwrap()), "beside-config");
+        assert_eq!(secret(desk.resolve(&["--profile", "lab"]).unwrap()), "in-file");
+        desk.stdin = b"from-stdin\n";
+        desk = desk.set("PARTICLE_CLIENT_SECRET", "from-env");
+        assert_eq!(secret(desk.resolve(&[]).unwrap()), "from-env");
+        assert_eq!(secret(desk.resolve(&["--client-secret-file", "-"]).unwrap()), "from-stdin");
+        let said = desk.refused(&["--client-secret-file", "-", "--access-token-file", "-"]);
+        assert!(said.contains("both the client secret and the access token"), "{said}");
+    }
+
+    #[test]
+    fn a_bad_secret_is_not_repeated() {
+        let desk = Desk::new().set("PARTICLE_ACCESS_TOKEN", "hunter2 ");
+        assert_eq!(desk.refused(&[]), "PARTICLE_ACCESS_TOKEN: the access token begins or ends with a blank");
+        let said = Desk::new().refused(&["--client-secret", "hunter2"]);
+        assert!(said.contains("PARTICLE_CLIENT_SECRET") && !said.contains("hunter2"), "{said}");
+    }
+
+    #[test]
+    fn nothing_that_holds_secrets_prints_them() {
+        let settings = Desk::new()
+            .set("PARTICLE_CLIENT_SECRET", "hunter2-client")
+            .set("PARTICLE_ACCESS_TOKEN", "hunter2-token")
+            .resolve(&[])
+            .unwrap();
+        let credentials = settings.need_credentials(&mut Desk::new().secrets()).unwrap();
+        assert!(!format!("{settings:?} {credentials:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn credentials_given_closer_to_the_command_are_used() {
+        let token_in = |name| Desk::new().set(name, "token-123").set("PARTICLE_CLIENT_SECRET", "secret-123");
+        let used = |desk: &Desk, arguments: &[&str]| {
+            let settings = desk.resolve(arguments).unwrap();
+            settings.need_credentials(&mut desk.secrets())
+        };
+        let desk = token_in("PARTICLE_ACCESS_TOKEN");
+        assert!(matches!(used(&desk, &[]), Ok(Credentials::Token(_))));
+        assert!(matches!(used(&desk, &["--client-id", "a-1"]), Ok(Credentials::Client { .. })));
+        let said = used(&Desk::new(), &[]).unwrap_err().detail;
+        assert!(
+            said.starts_with("the client id is missing: give --client-id, set PARTICLE_CLIENT_ID"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn a_missing_client_secret_is_asked_for_when_somebody_is_there() {
+        let settings = Desk::new().resolve(&["--client-id", "a-1"]).unwrap();
+        let prompt: Prompt = Box::new(|_| Ok("typed-secret".into()));
+        let mut secrets = SecretReader::new(Box::new(io::empty()), Some(prompt));
+        assert!(matches!(
+            settings.need_credentials(&mut secrets),
+            Ok(Credentials::Client { id, secret }) if id == "a-1" && secret.expose_secret() == "typed-secret"
+        ));
+        let said = settings.need_credentials(&mut Desk::new().secrets()).unwrap_err().detail;
+        assert!(said.contains("--client-secret-file, set PARTICLE_CLIENT_SECRET"), "{said}");
+    }
+
+    #[test]
+    fn what_a_command_needs_says_how_to_give_it() {
+        let settings = Desk::new().resolve(&[]).unwrap();
+        assert_eq!(
+            settings.need_product().unwrap_err().detail,
+            "the product is missing: give --product, set PARTICLE_PRODUCT, or put product into a profile of \
+             provision.toml"
+        );
+        assert!(settings.need_customer().unwrap_err().detail.contains("PROVISION_CUSTOMER"));
+    }
+
+    #[test]
+    fn credentials_go_to_https_or_this_computer_only() {
+        for (given, taken) in [
+            ("https://api.particle.io/", "https://api.particle.io"),
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+            ("http://[::1]:8080/base/", "http://[::1]:8080/base"),
+            ("http://localhost:1", "http://localhost:1"),
+        ] {
+            assert_eq!(api_url(given).unwrap(), taken);
+        }
+        for bad in [
+            "http://api.particle.io",
+            "http://localhost.example",
+            "https://ann:hunter2@api.particle.io",
+            "https://api.particle.io/?access_token=hunter2",
+            "ftp://api.particle.io",
+            "file:///etc/passwd",
+            "api.particle.io",
+            "",
+        ] {
+            let invalid = api_url(bad).unwrap_err().to_string();
+            assert!(!invalid.contains("hunter2"), "{invalid}");
+        }
+    }
+
+    #[test]
+    fn times_have_a_unit_or_are_seconds() {
+        for (text, seconds) in [("90", 90), ("90s", 90), ("2m", 120), ("1h", 3600)] {
+            assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)));
+        }
+        for bad in ["", "0", "0m", "m", "-1", "1.5m", "2 m", "99999999999"] {
+            assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_flags_leave_the_commands_own_words_alone() {
+        /// Own words
+        #[derive(clap::Parser)]
+        struct Own {
+            #[command(flatten)]
+            _settings: SettingsArgs,
+            #[command(flatten)]
+            _usb: UsbDirArgs,
+            /// An own flag
+            #[arg(long)]
+            _own: bool,
+        }
+        let help = <Own as clap::CommandFactory>::command().render_long_help().to_string();
+        assert!(help.starts_with("Own words\n"), "{help}");
+        let at = |text| help.find(text).unwrap_or_else(|| panic!("no {text} in {help}"));
+        assert!(at("--own") < at(HEADING) && at(HEADING) < at("--product"), "{help}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_directory_stands_in_for_usb_by_flag_or_environment() {
+        let id = "3b0021001747353236343033";
+        let hub = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/dev/null", hub.path().join(id)).unwrap();
+        let desk = Desk::new().set("PROVISION_USB_DIR", hub.path().to_str().unwrap());
+        let boards = UsbDirArgs::default().lister(&desk.env()).boards().unwrap();
+        assert_eq!(boards[0].device_id.as_ref().unwrap().as_str(), id);
+        let empty = UsbDirArgs { usb_dir: Some(desk.home.path().into()) };
+        assert!(empty.lister(&desk.env()).boards().unwrap().is_empty());
+    }
 }
