@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn a_value_that_is_not_utf_8_is_refused_without_being_shown() {
         use std::os::unix::ffi::OsStringExt;
-        let env = Environment::new(|_| Some(OsString::from_vec(b"hunter2\xff".into())));
+        let env = Environment::new(|_| Some(OsString::from_vec(b"xyzzy\xff".into())));
         assert_eq!(
             env.text("PARTICLE_CLIENT_SECRET").unwrap_err().detail,
             "PARTICLE_CLIENT_SECRET is not UTF-8 text"

@@ -191,15 +191,15 @@ mod tests {
     #[test]
     fn a_secret_is_in_no_message_about_the_file_that_holds_it() {
         for text in [
-            "[profiles.lab]\nclient_secret = hunter2",
-            "[profiles.lab]\nclient_secret = \"hunter2",
-            "[profiles.lab]\nclient_secret = 'hunter2' hunter2",
-            "[profiles.lab]\nclient_secret = ['hunter2']",
-            "[profiles.lab]\nclient_secret = 'hunter2'\nclient_secret = 'hunter2'",
-            "[profiles.lab]\nclient_secret = 'hunter2'\nclient_secret_file = 'hunter2'",
+            "[profiles.lab]\nclient_secret = xyzzy",
+            "[profiles.lab]\nclient_secret = \"xyzzy",
+            "[profiles.lab]\nclient_secret = 'xyzzy' xyzzy",
+            "[profiles.lab]\nclient_secret = ['xyzzy']",
+            "[profiles.lab]\nclient_secret = 'xyzzy'\nclient_secret = 'xyzzy'",
+            "[profiles.lab]\nclient_secret = 'xyzzy'\nclient_secret_file = 'xyzzy'",
         ] {
             let said = profiles_of(text).unwrap_err();
-            assert!(!said.contains("hunter2"), "{said}");
+            assert!(!said.contains("xyzzy"), "{said}");
         }
         assert_eq!(profiles_of("[profiles.lab]\n\nusb = auto").unwrap_err(), "line 3 is not valid TOML");
     }
@@ -236,7 +236,7 @@ mod tests {
             fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
             Config::read(file.clone(), true)
         };
-        let with_secret = "[profiles.lab]\nclient_secret = 'hunter2'\n";
+        let with_secret = "[profiles.lab]\nclient_secret = 'xyzzy'\n";
         assert!(read(with_secret, 0o600).is_ok());
         for mode in [0o644, 0o640, 0o602] {
             let failure = read(with_secret, mode).err().unwrap();

@@ -567,21 +567,21 @@ mod tests {
 
     #[test]
     fn a_bad_secret_is_not_repeated() {
-        let desk = Desk::new().set("PARTICLE_ACCESS_TOKEN", "hunter2 ");
+        let desk = Desk::new().set("PARTICLE_ACCESS_TOKEN", "xyzzy ");
         assert_eq!(desk.refused(&[]), "PARTICLE_ACCESS_TOKEN: the access token begins or ends with a blank");
-        let said = Desk::new().refused(&["--client-secret", "hunter2"]);
-        assert!(said.contains("PARTICLE_CLIENT_SECRET") && !said.contains("hunter2"), "{said}");
+        let said = Desk::new().refused(&["--client-secret", "xyzzy"]);
+        assert!(said.contains("PARTICLE_CLIENT_SECRET") && !said.contains("xyzzy"), "{said}");
     }
 
     #[test]
     fn nothing_that_holds_secrets_prints_them() {
         let settings = Desk::new()
-            .set("PARTICLE_CLIENT_SECRET", "hunter2-client")
-            .set("PARTICLE_ACCESS_TOKEN", "hunter2-token")
+            .set("PARTICLE_CLIENT_SECRET", "xyzzy-client")
+            .set("PARTICLE_ACCESS_TOKEN", "xyzzy-token")
             .resolve(&[])
             .unwrap();
         let credentials = settings.need_credentials(&mut Desk::new().secrets()).unwrap();
-        assert!(!format!("{settings:?} {credentials:?}").contains("hunter2"));
+        assert!(!format!("{settings:?} {credentials:?}").contains("xyzzy"));
     }
 
     #[test]
@@ -638,15 +638,15 @@ mod tests {
         for bad in [
             "http://api.particle.io",
             "http://localhost.example",
-            "https://ann:hunter2@api.particle.io",
-            "https://api.particle.io/?access_token=hunter2",
+            "https://ann:xyzzy@api.particle.io",
+            "https://api.particle.io/?access_token=xyzzy",
             "ftp://api.particle.io",
             "file:///etc/passwd",
             "api.particle.io",
             "",
         ] {
             let invalid = api_url(bad).unwrap_err().to_string();
-            assert!(!invalid.contains("hunter2"), "{invalid}");
+            assert!(!invalid.contains("xyzzy"), "{invalid}");
         }
     }
 
