@@ -163,6 +163,7 @@ pub fn secret(text: &str, what: &'static str) -> Result<SecretString, Failure> {
 
 /// Who besides its owner gets at a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(unix), allow(dead_code))] // there, nothing is found out
 pub(super) enum Exposure {
     /// Nobody; or it is not a file, and nothing is kept in it.
     Private,
