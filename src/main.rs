@@ -1,1 +1,5 @@
-fn main() {}
+//! The `provision` command.
+
+fn main() {
+    std::process::exit(provision::cli::main().into());
+}

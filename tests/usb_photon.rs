@@ -177,7 +177,8 @@ async fn what_the_line_does_to_the_code_is_noticed_and_mended() {
         "log-code",
     ];
     for fault in faults {
-        let photon = SimPhoton::start(PhotonConfig { faults: vec![fault.parse().unwrap()], ..config() }).unwrap();
+        let photon =
+            SimPhoton::start(PhotonConfig { faults: vec![fault.parse().unwrap()], ..config() }).unwrap();
         let mut device = at(photon.usb());
         let reached = device.reach(Manner::Touch, &quiet).await;
         assert_eq!(reached.map(|i| i.id).map_err(|f| f.to_string()), Ok(id()), "{fault}");
@@ -298,7 +299,8 @@ async fn an_interrupted_delivery_leaves_the_console_at_its_idle_prompt() {
     let mut device = at(photon.usb());
     device.reach(Manner::Touch, &quiet).await.unwrap();
     // Dropped in the middle of the dialogue: the line end got lost, so the device still waits.
-    let stopped = tokio::time::timeout(Duration::from_millis(100), device.set_claim_code(&code(), &quiet)).await;
+    let stopped =
+        tokio::time::timeout(Duration::from_millis(100), device.set_claim_code(&code(), &quiet)).await;
     assert!(stopped.is_err());
     device.release().await;
     at(photon.usb()).reach(Manner::LookOnly, &quiet).await.unwrap();

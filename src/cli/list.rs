@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use super::settings::UsbDirArgs;
 use crate::{
     link::discovery::{Access, AttachedBoard, Lister},
     model::{DeviceId, Failure, FailureCode, clean},
@@ -9,29 +10,16 @@ use crate::{
 
 /// List the attached Photons and P1s: port, device id, and whether you may open it.
 #[derive(Debug, clap::Args)]
-pub struct ListArgs {
-    /// How to write the list
-    #[arg(long, value_enum, default_value_t)]
-    pub output: Output,
-}
-
-/// How a list is written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Output {
-    /// A table for people
-    #[default]
-    Text,
-    /// One JSON document for programs
-    Json,
+pub struct Args {
+    /// Which USB to look at.
+    #[command(flatten)]
+    pub directory: UsbDirArgs,
 }
 
 /// Writes the attached boards. None is a failure, for which nothing is written but JSON's `[]`.
-pub fn run(args: &ListArgs, lister: &dyn Lister, out: &mut dyn Write) -> Result<(), Failure> {
+pub fn run(as_json: bool, lister: &dyn Lister, out: &mut dyn Write) -> Result<(), Failure> {
     let boards = lister.boards()?;
-    let text = match args.output {
-        Output::Text => table(&boards),
-        Output::Json => json(&boards),
-    };
+    let text = if as_json { json(&boards) } else { table(&boards) };
     out.write_all(text.as_bytes())
         .map_err(|e| Failure::new(FailureCode::Unexpected, "cannot write the output").because(e))?;
     if boards.is_empty() {
@@ -167,15 +155,15 @@ mod tests {
         ])
     }
 
-    fn list(output: Output, boards: &These) -> (Result<(), Failure>, String) {
+    fn list(as_json: bool, boards: &These) -> (Result<(), Failure>, String) {
         let mut out = Vec::new();
-        let result = run(&ListArgs { output }, boards, &mut out);
+        let result = run(as_json, boards, &mut out);
         (result, String::from_utf8(out).unwrap())
     }
 
     #[test]
     fn a_table_tells_port_id_kind_and_access() {
-        let (result, text) = list(Output::Text, &two_boards());
+        let (result, text) = list(false, &two_boards());
         result.unwrap();
         assert_eq!(
             text,
@@ -187,7 +175,7 @@ mod tests {
 
     #[test]
     fn json_leaves_out_what_usb_does_not_tell() {
-        let (result, text) = list(Output::Json, &two_boards());
+        let (result, text) = list(true, &two_boards());
         result.unwrap();
         let rows: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(
@@ -209,8 +197,8 @@ mod tests {
 
     #[test]
     fn nothing_attached_is_a_failure_with_an_empty_list() {
-        for (output, expected) in [(Output::Text, ""), (Output::Json, "[]\n")] {
-            let (result, text) = list(output, &These(Vec::new()));
+        for (as_json, expected) in [(false, ""), (true, "[]\n")] {
+            let (result, text) = list(as_json, &These(Vec::new()));
             let failure = result.unwrap_err();
             assert_eq!(failure.code, FailureCode::NoDevice);
             assert!(failure.detail.contains("cable carries data") && failure.detail.ends_with("press RESET"));

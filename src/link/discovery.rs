@@ -524,7 +524,7 @@ fn usable(port: &Path, access: Access) -> Result<(), FindError> {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use std::os::unix::fs::symlink;
 

@@ -5,11 +5,12 @@
 //! secret that the process comes to hold is [`guard`]ed once, and every text on its way out is
 //! [`redact`]ed.
 
-use std::{borrow::Cow, collections::BTreeSet, sync::RwLock};
+use std::{borrow::Cow, cmp::Reverse, collections::BTreeSet, sync::RwLock};
 
 const MASK: &str = "[redacted]";
 
-static SECRETS: RwLock<BTreeSet<String>> = RwLock::new(BTreeSet::new());
+/// The longest first, so that none leaves the tail of a longer one behind.
+static SECRETS: RwLock<BTreeSet<(Reverse<usize>, String)>> = RwLock::new(BTreeSet::new());
 
 /// Remembers a secret, so that [`redact`] takes it out of every text from now on. Texts of fewer
 /// than six characters are not guarded: masking them would wreck every line that has them by chance.
@@ -17,9 +18,10 @@ pub fn guard(secret: &str) {
     if secret.len() < 6 {
         return;
     }
-    let known = SECRETS.read().unwrap_or_else(|e| e.into_inner()).contains(secret);
+    let secret = (Reverse(secret.len()), secret.to_owned());
+    let known = SECRETS.read().unwrap_or_else(|e| e.into_inner()).contains(&secret);
     if !known {
-        SECRETS.write().unwrap_or_else(|e| e.into_inner()).insert(secret.to_owned());
+        SECRETS.write().unwrap_or_else(|e| e.into_inner()).insert(secret);
     }
 }
 
@@ -27,7 +29,7 @@ pub fn guard(secret: &str) {
 /// hexadecimal digits (the form of Particle's tokens and client secrets).
 pub fn redact(text: &str) -> Cow<'_, str> {
     let mut out = Cow::Borrowed(text);
-    for secret in SECRETS.read().unwrap_or_else(|e| e.into_inner()).iter() {
+    for (_, secret) in SECRETS.read().unwrap_or_else(|e| e.into_inner()).iter() {
         if out.contains(secret.as_str()) {
             out = Cow::Owned(out.replace(secret.as_str(), MASK));
         }
@@ -112,6 +114,13 @@ mod tests {
             "see https://x/?access_token=abc&x=1 5724113917ac1e1cbf80cae2e24dd27c56245bdb hunter2-long!",
         );
         assert_eq!(said, "see https://x/?access_token=[redacted]&x=1 [redacted] [redacted]!");
+    }
+
+    #[test]
+    fn a_secret_that_begins_another_leaves_nothing_of_it() {
+        guard("prefix-of");
+        guard("prefix-of-another");
+        assert_eq!(redact("prefix-of-another prefix-of"), "[redacted] [redacted]");
     }
 
     #[test]

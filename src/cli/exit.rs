@@ -1,0 +1,48 @@
+//! Exit codes: one table, here and in the README.
+
+use crate::model::FailureCode;
+
+/// Done, or already done.
+pub const OK: u8 = 0;
+/// Something unexpected.
+pub const UNEXPECTED: u8 = 1;
+/// Usage or configuration.
+pub const USAGE: u8 = 2;
+/// No device, or no permission to open it.
+pub const NO_DEVICE: u8 = 10;
+/// Not listening, or no answer.
+pub const NOT_LISTENING: u8 = 11;
+/// The device refused.
+pub const DEVICE_REFUSED: u8 = 12;
+/// Sign-in refused.
+pub const SIGN_IN_REFUSED: u8 = 20;
+/// The cloud refused.
+pub const CLOUD_REFUSED: u8 = 21;
+/// The cloud could not be reached, or its limits were hit.
+pub const CLOUD_UNREACHABLE: u8 = 22;
+/// Not verified in time.
+pub const NOT_VERIFIED: u8 = 30;
+/// The device belongs to somebody else or to another product.
+pub const SOMEBODY_ELSES: u8 = 40;
+/// Interrupted.
+pub const INTERRUPTED: u8 = 130;
+
+/// The exit code of a failure.
+pub fn code(failure: FailureCode) -> u8 {
+    use FailureCode as F;
+    match failure {
+        F::Unexpected => UNEXPECTED,
+        F::Configuration => USAGE,
+        F::NoDevice | F::SeveralDevices | F::PortForbidden | F::PortBusy | F::WrongDevice => NO_DEVICE,
+        F::NotListening | F::NoAnswer | F::ConsoleStuck => NOT_LISTENING,
+        F::FirmwareTooOld | F::CodeRefused => DEVICE_REFUSED,
+        F::SignInRefused | F::SignInHeldBack => SIGN_IN_REFUSED,
+        F::ProductNotVisible | F::WrongPlatform | F::ImportRefused | F::CloudRefused | F::CloudGarbled => {
+            CLOUD_REFUSED
+        }
+        F::CloudUnreachable | F::LimitsHit => CLOUD_UNREACHABLE,
+        F::NotVerified | F::BackToListening => NOT_VERIFIED,
+        F::OwnedByOther | F::InOtherProduct => SOMEBODY_ELSES,
+        F::Interrupted => INTERRUPTED,
+    }
+}

@@ -1,0 +1,61 @@
+//! What to do next about a failure: the words that people read.
+
+use crate::{
+    model::{Failure, FailureCode},
+    report::Wording,
+};
+
+/// The wording of this program.
+pub const WORDING: Wording = Wording { hint, exit_code: super::exit::code };
+
+/// What to do next.
+pub fn hint(failure: &Failure) -> String {
+    use FailureCode as F;
+    match failure.code {
+        F::Configuration => "see `provision help`, and the README's page on settings",
+        F::NoDevice => {
+            "plug the board in with a cable that carries data, and look at `provision list`; a board that blinks yellow is in DFU mode and has no serial port: press RESET"
+        }
+        F::SeveralDevices => "name one of them: `--usb PORT` or `--usb DEVICE_ID`",
+        F::PortForbidden => "run `sudo provision udev install`, then plug the board in again",
+        F::PortBusy => {
+            "close the other program (a serial monitor, another `provision`); ModemManager lets go within a minute, and for good after `sudo provision udev install`"
+        }
+        F::WrongDevice => "plug in the board that is meant, or name this one",
+        F::NotListening => {
+            "hold SETUP for 3 seconds until the status LED blinks dark blue, then run this again"
+        }
+        F::NoAnswer => "check the cable, press RESET, hold SETUP until the LED blinks dark blue, and run this again",
+        F::ConsoleStuck => "press RESET (nothing has been saved), hold SETUP until the LED blinks dark blue, and run this again",
+        F::FirmwareTooOld => {
+            "update the board's Device OS, or claim it through its own Wi-Fi network (SoftAP), which old firmware can do"
+        }
+        F::CodeRefused => "try another cable or USB port; with a long or bad cable, `--pace 20` types slowly",
+        F::SignInRefused => {
+            "check PARTICLE_CLIENT_ID and PARTICLE_CLIENT_SECRET (or PARTICLE_ACCESS_TOKEN); the client must be made inside the product, not in the account"
+        }
+        F::SignInHeldBack => {
+            "correct the client id or secret, and run this again; the same ones are tried again after 30 minutes"
+        }
+        F::ProductNotVisible => {
+            "check the product's number or slug, and that the OAuth client was made inside this product: one made at account level does not work for it"
+        }
+        F::WrongPlatform => "use a product for this kind of board, or a board of the product's kind",
+        F::ImportRefused => "check that the device id and the product's platform belong together",
+        F::CloudRefused => "the cloud's words above say why",
+        F::CloudGarbled => "a proxy or a captive portal may have answered in the cloud's place: check the network and the API URL",
+        F::CloudUnreachable => "check the network, and https://status.particle.io; running this again goes on where it stopped",
+        F::LimitsHit => "wait some minutes: the limits count every computer behind the same address",
+        F::NotVerified => {
+            "look at the status LED. Blinking green: it cannot join Wi-Fi (password, 5 GHz, hidden network). Breathing green, or cyan with red: Wi-Fi works, the cloud handshake fails (keys). Breathing cyan: online; run this again"
+        }
+        F::BackToListening => {
+            "give the board Wi-Fi that it can join, then run this again (the status LED blinks dark blue while it listens)"
+        }
+        F::OwnedByOther => "its owner has to release it; a customer of this product can be taken off with `--reclaim`",
+        F::InOtherProduct => "remove it from the other product first",
+        F::Interrupted => "run this again: it goes on where it stopped",
+        F::Unexpected => "run this again with -vv, and report what it says",
+    }
+    .into()
+}

@@ -1,0 +1,162 @@
+//! The command tree, and what each command's end means for the process.
+
+use std::io::{self, Write};
+
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+
+use super::{
+    environment::Environment, exit, explain::WORDING, identify, list, logging, run, run::ToldFailure,
+    signals::Signals, simulate_photon, udev,
+};
+use crate::{
+    model::{Failure, FailureCode, redact},
+    report::{self, Style},
+};
+
+/// Take a Particle Photon from its bag to a customer's account
+///
+/// Without a command it does what `provision run` does.
+#[derive(Debug, Parser)]
+#[command(name = "provision", version, max_term_width = 100, args_conflicts_with_subcommands = true)]
+#[command(
+    after_help = "Exit codes: 0 done; 1 unexpected; 2 usage; 10 no device; 11 not listening; 12 device refused;
+20 sign-in refused; 21 cloud refused; 22 cloud unreachable; 30 not verified; 40 somebody else's; 130 interrupted"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: run::Args,
+    #[command(flatten)]
+    global: Global,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+struct Global {
+    /// How to print: for people, or one JSON object a line
+    #[arg(long, global = true, value_enum, default_value_t = Output::Text, help_heading = "Output")]
+    output: Output,
+    /// Log more on standard error; up to three times
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Output")]
+    verbose: u8,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Take one Photon to its customer
+    Run(Box<run::Args>),
+    /// Tell who a listening board is
+    Identify(identify::Args),
+    /// List the attached Photons
+    List(list::Args),
+    /// Run a simulator until Ctrl-C
+    #[command(subcommand)]
+    Simulate(Simulate),
+    /// The rule that lets you open the boards' ports on Linux
+    Udev(udev::UdevArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum Simulate {
+    /// A Photon on a pseudo-terminal
+    Photon(Box<simulate_photon::Args>),
+}
+
+/// Parses the command line, does what it says, and gives the process's exit code.
+pub fn main() -> u8 {
+    // Nothing at all: a person who wants to know what this is.
+    if std::env::args_os().len() == 1 {
+        let _ = Cli::command().print_long_help();
+        return exit::USAGE;
+    }
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { exit::USAGE } else { exit::OK };
+        }
+    };
+    logging::start(cli.global.verbose);
+    let output = cli.global.output;
+    dispatch(cli).map_or_else(|failure| tell(failure, output), |()| exit::OK)
+}
+
+fn dispatch(cli: Cli) -> Result<(), ToldFailure> {
+    let json = cli.global.output == Output::Json;
+    let style = match cli.global.output {
+        Output::Json => Style::Json,
+        // Log lines and lines that are redrawn in place do not go together.
+        Output::Text if cli.global.verbose > 0 || std::env::var_os("RUST_LOG").is_some() => Style::Plain,
+        Output::Text => Style::for_people(),
+    };
+    let run = |args: &run::Args| {
+        let ready = run::Ready::new(args)?;
+        interruptible(async |signals| ready.run(style, &signals).await)
+    };
+    match cli.command {
+        None => run(&cli.run),
+        Some(Command::Run(args)) => run(&args),
+        Some(Command::Identify(args)) => interruptible(async |signals| {
+            tokio::select! {
+                text = identify::run(&args, json) => Ok(print(&text?)?),
+                () = signals.first() => Err(Failure::new(FailureCode::Interrupted, "interrupted").into()),
+            }
+        }),
+        Some(Command::List(args)) => {
+            let lister = args.directory.lister(&Environment::of_process());
+            list::run(json, &*lister, &mut io::stdout().lock()).map_err(|failure| match json {
+                // The empty list has been printed, and says it all.
+                true => ToldFailure { code: failure.code, untold: None },
+                false => failure.into(),
+            })
+        }
+        Some(Command::Udev(args)) => Ok(udev::run(&args, &mut io::stdout().lock())?),
+        Some(Command::Simulate(Simulate::Photon(args))) => {
+            interruptible(async |_| Ok(simulate_photon::run(*args).await?))
+        }
+    }
+}
+
+/// Does what takes time, on the runtime. The first signal is the work's to heed; the second ends it.
+fn interruptible(work: impl AsyncFnOnce(Signals) -> Result<(), ToldFailure>) -> Result<(), ToldFailure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| Failure::new(FailureCode::Unexpected, "no runtime").because(e))?;
+    let ended = runtime.block_on(async {
+        let signals = Signals::listen();
+        tokio::select! {
+            ended = work(signals.clone()) => ended,
+            () = signals.second() => Err(ToldFailure { code: FailureCode::Interrupted, untold: None }),
+        }
+    });
+    // What is still under way on the runtime's helper threads is not waited for.
+    runtime.shutdown_background();
+    ended
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}")
+        .and_then(|()| out.flush())
+        .map_err(|e| Failure::new(FailureCode::Unexpected, "standard output cannot be written").because(e))
+}
+
+/// Shows a failure that nobody has shown yet, and gives its exit code.
+fn tell(failure: ToldFailure, output: Output) -> u8 {
+    if let Some(failure) = failure.untold {
+        let step = failure.step.map(|s| format!("{s}: ")).unwrap_or_default();
+        let _ = match output {
+            Output::Json => writeln!(io::stdout(), "{}", report::result_line(&failure, WORDING)),
+            Output::Text => {
+                let text = format!("error: {step}{failure}\n  next: {}", (WORDING.hint)(&failure));
+                writeln!(io::stderr(), "{}", redact(&text))
+            }
+        };
+    }
+    exit::code(failure.code)
+}
