@@ -58,6 +58,12 @@ impl SimPhoton {
         self.port.path()
     }
 
+    /// Waits until it has a port, and returns what to open.
+    pub async fn plugged_in(&self) -> PathBuf {
+        self.port.connected().await;
+        self.usb()
+    }
+
     /// What was done so far, in order; with claim codes and pass phrases.
     pub fn effects(&self) -> Vec<Effect> {
         self.device.state().effects
