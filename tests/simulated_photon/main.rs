@@ -9,7 +9,6 @@ mod faults;
 mod left_over;
 mod lines;
 mod port;
-mod properties;
 mod transcripts;
 mod versions;
 mod wifi;
