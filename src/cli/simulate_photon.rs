@@ -175,3 +175,57 @@ fn lines_of_stdin() -> mpsc::UnboundedReceiver<String> {
     });
     read
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Top {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn parse(text: &str) -> Result<PhotonConfig, clap::Error> {
+        Top::try_parse_from(text.split(' ')).map(|top| config(top.args).unwrap())
+    }
+
+    #[test]
+    fn every_flag_reaches_the_board() {
+        let config = parse(
+            "photon --cloud http://127.0.0.1:1/ --device-id 3B0021001747353236343033 --firmware 0.6.4 --platform 8 \
+             --link /tmp/x --claimed --not-listening --wifi-known --serial-number PH --network a:NONE --network \
+             b:WPA2_AES:6:-52:secret --connect-delay 1 --claim-delay 2 --relisten-delay 3 --scan-delay 4 \
+             --byte-latency 5 --fault garbage --fault drop:code@3x2 --left-in C:abc",
+        )
+        .unwrap();
+        assert_eq!(config.device_id.as_str(), "3b0021001747353236343033");
+        assert_eq!(config.platform, Platform::P1);
+        assert_eq!((config.networks.len(), config.faults.len()), (2, 2));
+        assert!(config.claimed && !config.listening && config.wifi_known && config.left_in.is_some());
+        let delays = [
+            config.connect_delay,
+            config.claim_delay,
+            config.relisten_delay,
+            config.scan_delay,
+            config.byte_latency,
+        ];
+        assert_eq!(delays.map(|delay| delay.as_millis()), [1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn left_out_flags_make_a_new_photon_with_an_id_of_its_own() {
+        let (one, other) = (parse("photon").unwrap(), parse("photon").unwrap());
+        assert_ne!(one.device_id, other.device_id);
+        assert!(one.listening && !one.wifi_known && one.firmware == FirmwareVersion::new(2, 3, 1));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused() {
+        for bad in ["--firmware 2", "--network a", "--fault fire", "--left-in bed", "--device-id 1"] {
+            assert!(parse(&format!("photon {bad}")).is_err(), "{bad}");
+        }
+    }
+}

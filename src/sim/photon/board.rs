@@ -9,8 +9,8 @@ use super::{
 /// Line speeds that mean something (`build/module-defaults.mk`).
 const LISTEN_SPEED: u32 = 28_800;
 const DFU_SPEED: u32 = 14_400;
-/// How often the line speed is looked at: a pty tells of no change.
-const SPEED_CHECK: Duration = Duration::from_millis(10);
+/// How often the port is looked at: a pty tells of no change.
+const PORT_CHECK: Duration = Duration::from_millis(10);
 
 /// What a person does with their hands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,11 +129,13 @@ async fn firmware(
 
 /// Looks for the two line speeds that mean something (`system_lineCodingBitRateHandler`).
 async fn watch_line_speed(port: &UsbPort, device: &Device) -> Ending {
-    let mut tick = tokio::time::interval(SPEED_CHECK);
+    let mut tick = tokio::time::interval(PORT_CHECK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        match port.pty().and_then(|pty| pty.changed_speed()) {
+        let Some(pty) = port.pty() else { continue };
+        pty.forget_exclusive_openers();
+        match pty.changed_speed() {
             Some(DFU_SPEED) => return Ending::Dfu,
             Some(LISTEN_SPEED) if device.quirks.listens_at_28800 => device.listen(),
             Some(LISTEN_SPEED) => device.change(|state| {

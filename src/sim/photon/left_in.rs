@@ -30,6 +30,12 @@ impl LeftIn {
             && (first != Some(b"C") || *firmware >= FirmwareVersion::new(0, 6, 0))
     }
 
+    /// Whatever somebody may have typed.
+    #[cfg(test)]
+    pub(super) fn typed(steps: Vec<Vec<u8>>) -> Self {
+        Self { steps, modern: false }
+    }
+
     pub(super) fn into_steps(self) -> Vec<Vec<u8>> {
         self.steps
     }

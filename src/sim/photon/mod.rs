@@ -24,8 +24,8 @@
 //! Where it is not the real thing: a pty has no packets, and its kernel buffers stand in for the host's
 //! and for the device's transmit ring (when nobody reads, output stalls once they are full, and the
 //! board with it, and nothing is lost). A pty does not tell when it is opened or closed: what was
-//! printed while nobody had it open is read by the next to open it, and a line speed is noticed only
-//! when it *changes* and stays for some milliseconds.
+//! printed while nobody had it open is there for the next to open it, and a line speed is noticed only
+//! when it *changes* and stays for some milliseconds. No firmware file is ever taken.
 
 mod board;
 mod config;

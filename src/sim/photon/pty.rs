@@ -17,7 +17,7 @@ use tokio::io::unix::AsyncFd;
 pub(super) struct Pty {
     master: AsyncFd<OwnedFd>,
     // Kept open: without any opener the master would report a hang-up for good.
-    _slave: OwnedFd,
+    slave: OwnedFd,
     path: PathBuf,
     speed: AtomicU32,
 }
@@ -40,7 +40,7 @@ impl Pty {
         // long as it lives, which is all that its `unsafe` successor asks for.
         #[allow(deprecated)]
         let master = AsyncFd::new(master)?;
-        Ok(Self { master, _slave: slave, path, speed })
+        Ok(Self { master, slave, path, speed })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -51,6 +51,14 @@ impl Pty {
     pub(super) fn changed_speed(&self) -> Option<u32> {
         let now = rustix::termios::tcgetattr(&self.master).ok()?.output_speed();
         (self.speed.swap(now, Ordering::Relaxed) != now).then_some(now)
+    }
+
+    /// Lets the next one open the port. A serial port forgets that its opener wanted to be alone
+    /// (`TIOCEXCL`) when it is closed; a pty of which we keep one end open does not, and a client that
+    /// was killed would lock everybody out. Clients that lock the port with `flock` are not affected.
+    pub(super) fn forget_exclusive_openers(&self) {
+        // Refused only for what is not a terminal.
+        let _ = rustix::termios::ioctl_tiocnxcl(&self.slave);
     }
 
     /// What has been written to the port, without waiting: 0 bytes when there is nothing.

@@ -58,6 +58,12 @@ impl SimPhoton {
         self.port.path()
     }
 
+    /// Waits until it has a port, and returns what to open.
+    pub async fn plugged_in(&self) -> PathBuf {
+        self.port.connected().await;
+        self.usb()
+    }
+
     /// What was done so far, in order; with claim codes and pass phrases.
     pub fn effects(&self) -> Vec<Effect> {
         self.device.state().effects
@@ -112,5 +118,74 @@ impl Drop for SimPhoton {
     fn drop(&mut self) {
         self.task.abort();
         self.port.disconnect();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio_serial::{SerialPortBuilderExt, SerialStream};
+
+    use super::*;
+    use crate::{
+        model::DeviceId,
+        sim::photon::{LeftIn, Mode},
+    };
+
+    fn commands_and_noise() -> impl Strategy<Value = Vec<u8>> {
+        let byte = prop_oneof![
+            8 => prop::sample::select(b"ivmscCdwxfaA \r\r\r\n\x08\x7f\x00\x01\x02\x18\x04013".to_vec()),
+            1 => any::<u8>(),
+        ];
+        prop::collection::vec(byte, 0..300)
+    }
+
+    fn open(photon: &SimPhoton) -> SerialStream {
+        tokio_serial::new(photon.usb().to_str().unwrap(), 9600).open_native_async().unwrap()
+    }
+
+    /// Waits for the board to say anything. It says nothing before it is through with what was typed
+    /// before; then enough bytes bring an answer out of every state but one that does not listen.
+    async fn says_something(photon: &SimPhoton) {
+        let mut port = open(photon);
+        port.write_all(&[b'i'; 1100]).await.unwrap();
+        let mut answer = [0; 1];
+        loop {
+            tokio::select! {
+                answered = port.read(&mut answer) => match answered {
+                    Ok(count) if count > 0 => return,
+                    // An `L` among the bytes: it starts afresh under another name.
+                    _ => {
+                        photon.plugged_in().await;
+                        port = open(photon);
+                        port.write_all(b"i").await.unwrap();
+                    }
+                },
+                _ = photon.wait_for(|state| state.mode == Mode::Running) => photon.press_setup(),
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn no_input_wedges_the_board(steps in prop::collection::vec(commands_and_noise(), 0..6)) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let config = PhotonConfig {
+                    networks: vec!["1:WPA2_AES".parse().unwrap(), "0:WPA2_802.1x".parse().unwrap()],
+                    left_in: Some(LeftIn::typed(steps)),
+                    ..PhotonConfig::new(DeviceId::parse("3b0021001747353236343033").unwrap())
+                };
+                let photon = SimPhoton::start(config).unwrap();
+                let guard = Duration::from_secs(60);
+                tokio::time::timeout(guard, says_something(&photon)).await.expect("an answer");
+            });
+        }
     }
 }
