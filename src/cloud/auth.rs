@@ -194,9 +194,7 @@ mod tests {
             })
             .collect();
         server.arrived(1).await;
-        // By the next line every caller has run until it could not go on: a second request would be
-        // unscripted, which fails the test.
-        tokio::task::yield_now().await;
+        // A second request would be unscripted, which fails the test.
         gate.add_permits(1);
         let mut fresh = 0;
         for caller in callers {

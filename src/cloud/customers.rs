@@ -82,8 +82,104 @@ fn says_exists(refusal: &CloudError, customer: &Customer) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::scripted::{SECRET, Scripted, client_cloud, soon, token_answer};
     use super::*;
-    use crate::model::FailureCode;
+    use crate::model::{ClaimCode, FailureCode};
+
+    const CREATE: &str = "POST /v1/products/1319/customers";
+    const SIGN_IN: &str = "POST /oauth/token";
+    const CLAIM: &str = "POST /v1/products/1319/device_claims";
+    const EXISTS: &str = r#"{"ok":false,"error":"Customer already exists"}"#;
+
+    fn product() -> ProductRef {
+        ProductRef::parse("1319").unwrap()
+    }
+
+    fn ann() -> Customer {
+        Customer::parse("Ann+1@x.example").unwrap()
+    }
+
+    async fn token(cloud: &Cloud) -> Result<(String, CustomerWas), CloudError> {
+        let (token, was) = cloud.customer_token(&product(), &ann(), soon()).await?;
+        Ok((token.expose().to_owned(), was))
+    }
+
+    #[tokio::test]
+    async fn a_new_customer_is_made_in_one_request_and_kept() {
+        let server = Scripted::start().await;
+        server.expect(CREATE, 200, &token_answer("anns"));
+        let cloud = client_cloud(&server);
+        assert_eq!(token(&cloud).await.unwrap(), ("anns".into(), CustomerWas::Created));
+        assert_eq!(token(&cloud).await.unwrap(), ("anns".into(), CustomerWas::Cached));
+        assert_eq!(server.seen()[0].body, "email=Ann%2B1%40x.example&no_password=true");
+    }
+
+    #[tokio::test]
+    async fn a_customer_that_exists_is_signed_in_for() {
+        let server = Scripted::start().await;
+        server.expect(CREATE, 400, EXISTS);
+        server.expect(SIGN_IN, 200, &token_answer("anns"));
+        assert_eq!(token(&client_cloud(&server)).await.unwrap(), ("anns".into(), CustomerWas::Existing));
+        let form = "grant_type=client_credentials&scope=customer%3DAnn%2B1%40x.example";
+        assert_eq!(server.seen()[1].body, form);
+    }
+
+    #[tokio::test]
+    async fn a_creation_whose_answer_was_lost_leads_on_to_the_token() {
+        let server = Scripted::start().await;
+        server.expect_and_drop(CREATE);
+        server.expect(CREATE, 409, EXISTS);
+        server.expect(SIGN_IN, 200, &token_answer("anns"));
+        assert_eq!(token(&client_cloud(&server)).await.unwrap(), ("anns".into(), CustomerWas::Existing));
+    }
+
+    #[tokio::test]
+    async fn another_refusal_of_a_creation_is_the_answer() {
+        let server = Scripted::start().await;
+        let cloud = client_cloud(&server);
+        server.expect(CREATE, 400, r#"{"error":"Invalid email"}"#);
+        let error = token(&cloud).await.unwrap_err();
+        assert_eq!((error.code, &*error.said), (FailureCode::CloudRefused, "Invalid email"));
+        server.expect(CREATE, 404, r#"{"error":"Product does not exist"}"#);
+        assert_eq!(token(&cloud).await.unwrap_err().code, FailureCode::ProductNotVisible);
+    }
+
+    #[tokio::test]
+    async fn a_claim_code_is_asked_for_with_the_customers_token_which_is_renewed_once() {
+        let server = Scripted::start().await;
+        let code = "3GjxEdDu3eIWEs5C9WMun5etWsIC7KreXXHQ2JXAfBorHv+t26F04cFObo/FsL5";
+        server.expect(CREATE, 200, &token_answer("anns-1"));
+        server.expect(CLAIM, 401, r#"{"error":"invalid_token"}"#);
+        server.expect(CREATE, 400, EXISTS);
+        server.expect(SIGN_IN, 200, &token_answer("anns-2"));
+        server.expect(CLAIM, 200, &format!(r#"{{"claim_code":"{code}","device_ids":[]}}"#));
+        let cloud = client_cloud(&server);
+        let got = cloud.customer_claim_code(&product(), &ann(), soon()).await.unwrap();
+        assert_eq!(got, ClaimCode::parse(code).unwrap());
+        assert!(server.seen()[4].head.contains("Bearer anns-2"));
+    }
+
+    #[tokio::test]
+    async fn a_code_that_no_device_would_take_is_garbled_and_not_shown() {
+        let server = Scripted::start().await;
+        let cloud = client_cloud(&server);
+        server.expect(CREATE, 200, &token_answer("anns"));
+        for body in [r#"{"claim_code":"too-short"}"#, r#"{"claim_code":null}"#, "{}"] {
+            server.expect(CLAIM, 200, body);
+            let error = cloud.customer_claim_code(&product(), &ann(), soon()).await.unwrap_err();
+            assert_eq!(error.code, FailureCode::CloudGarbled);
+            assert!(!error.to_string().contains("too-short") && !error.to_string().contains(SECRET));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_developers_code_is_asked_for_with_their_own_token() {
+        let server = Scripted::start().await;
+        let code = "A".repeat(63);
+        server.expect("POST /v1/device_claims", 200, &format!(r#"{{"claim_code":"{code}"}}"#));
+        assert_eq!(client_cloud(&server).user_claim_code(soon()).await.unwrap().expose(), code);
+        assert!(server.seen()[0].head.contains("Bearer the-users-own-token"));
+    }
 
     fn exists(status: u16, said: &str) -> bool {
         let refusal = CloudError::new(FailureCode::CloudRefused, "POST", Some(status), said);

@@ -29,8 +29,9 @@ struct ProductAnswer {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum OneOrList {
-    One(WireProduct),
+    // First, as serde would also read a list as a product's fields in their order.
     List([WireProduct; 1]),
+    One(WireProduct),
 }
 
 #[derive(Deserialize)]

@@ -237,3 +237,228 @@ fn open(path: &Path, lock: Lock) -> io::Result<(File, Record)> {
     // An empty file is a clean record; a damaged one tells nothing.
     Ok((file, serde_json::from_slice(&text).unwrap_or_default()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tempfile::TempDir;
+
+    use super::super::{
+        Cloud, CloudSettings,
+        scripted::{SECRET, Scripted, settings, soon, token_answer},
+    };
+    use super::*;
+    use crate::model::{Customer, ProductRef};
+
+    const SIGN_IN: &str = "POST /oauth/token";
+    const CREATE: &str = "POST /v1/products/1319/customers";
+    const REFUSED: &str =
+        r#"{"error":"invalid_client","error_description":"Client credentials are invalid"}"#;
+
+    struct Site {
+        server: Scripted,
+        dir: TempDir,
+    }
+
+    impl Site {
+        async fn new() -> Self {
+            Self { server: Scripted::start().await, dir: tempfile::tempdir().unwrap() }
+        }
+
+        /// Another process at this site.
+        fn process(&self, secret: &str) -> Cloud {
+            let mut settings = settings(&self.server);
+            settings.client.as_mut().unwrap().secret = secret.into();
+            Cloud::new(CloudSettings { cache_dir: Some(self.dir.path().into()), ..settings }).unwrap()
+        }
+
+        async fn sign_in(&self, secret: &str) -> Result<(), CloudError> {
+            self.process(secret).product_token(soon()).await.map(drop)
+        }
+
+        fn path(&self) -> PathBuf {
+            let mut files = fs::read_dir(self.dir.path().join("sign-ins")).unwrap();
+            files.next().unwrap().unwrap().path()
+        }
+
+        fn record(&self) -> Record {
+            serde_json::from_slice(&fs::read(self.path()).unwrap()).unwrap_or_default()
+        }
+
+        fn age(&self, seconds: u64) {
+            let record = self.record();
+            let older = Record { last_at: record.last_at - seconds, ..record };
+            fs::write(self.path(), serde_json::to_vec(&older).unwrap()).unwrap();
+        }
+    }
+
+    async fn customer(cloud: &Cloud, name: &str) -> Result<(), CloudError> {
+        let (product, name) = (ProductRef::parse("1319").unwrap(), Customer::parse(name).unwrap());
+        cloud.customer_token(&product, &name, soon()).await.map(drop)
+    }
+
+    #[tokio::test]
+    async fn a_refused_sign_in_is_not_tried_again_and_ends_all_who_share_the_client() {
+        let site = Site::new().await;
+        site.server.expect(SIGN_IN, 401, REFUSED);
+        let cloud = site.process(SECRET);
+        let error = cloud.product_token(soon()).await.unwrap_err();
+        assert_eq!(error.code, FailureCode::SignInRefused);
+        assert_eq!(error.said, "invalid_client: Client credentials are invalid");
+        assert_eq!(cloud.product_token(soon()).await.unwrap_err(), error);
+        assert_eq!(customer(&cloud, "ann").await.unwrap_err(), error);
+        assert_eq!(site.record().in_a_row, 1);
+    }
+
+    #[tokio::test]
+    async fn after_five_refusals_nothing_is_sent_until_the_lock_out_would_be_over() {
+        let site = Site::new().await;
+        for _ in 0..5 {
+            site.server.expect(SIGN_IN, 400, REFUSED);
+            assert_eq!(site.sign_in(SECRET).await.unwrap_err().code, FailureCode::SignInRefused);
+        }
+        let held_back = site.sign_in(SECRET).await.unwrap_err();
+        assert_eq!((held_back.code, held_back.status), (FailureCode::SignInHeldBack, None));
+        assert!(held_back.said.contains("5 sign-ins in a row were refused"), "{held_back}");
+        assert_eq!(
+            customer(&site.process(SECRET), "ann").await.unwrap_err().code,
+            FailureCode::SignInHeldBack
+        );
+        site.age(30 * 60);
+        site.server.expect(SIGN_IN, 200, &token_answer("token-1"));
+        site.sign_in(SECRET).await.unwrap();
+        assert_eq!(site.record(), Record::default());
+    }
+
+    #[tokio::test]
+    async fn new_credentials_are_let_through_until_the_eighth_refusal() {
+        let site = Site::new().await;
+        for n in 0..8 {
+            site.server.expect(SIGN_IN, 401, REFUSED);
+            let error = site.sign_in(&format!("wrong-secret-{n}")).await.unwrap_err();
+            assert_eq!(error.code, FailureCode::SignInRefused);
+        }
+        assert_eq!(site.sign_in(SECRET).await.unwrap_err().code, FailureCode::SignInHeldBack);
+    }
+
+    #[tokio::test]
+    async fn new_credentials_that_are_right_wipe_the_record() {
+        let site = Site::new().await;
+        for _ in 0..5 {
+            site.server.expect(SIGN_IN, 401, REFUSED);
+            site.sign_in("wrong-secret").await.unwrap_err();
+        }
+        site.server.expect(SIGN_IN, 200, &token_answer("token-1"));
+        site.sign_in(SECRET).await.unwrap();
+        assert_eq!(site.record(), Record::default());
+    }
+
+    #[tokio::test]
+    async fn a_network_that_fails_does_not_count() {
+        let site = Site::new().await;
+        site.server.expect_and_drop(SIGN_IN);
+        site.server.expect(SIGN_IN, 503, "");
+        site.server.expect(SIGN_IN, 200, &token_answer("token-1"));
+        site.sign_in(SECRET).await.unwrap();
+        assert_eq!(site.record(), Record::default());
+    }
+
+    #[tokio::test]
+    async fn a_refused_creation_of_a_customer_counts_only_if_it_was_about_the_client() {
+        let site = Site::new().await;
+        site.server.expect(CREATE, 400, r#"{"error":"Invalid email"}"#);
+        let error = customer(&site.process(SECRET), "ann").await.unwrap_err();
+        assert_eq!((error.code, site.record().in_a_row), (FailureCode::CloudRefused, 0));
+        site.server.expect(CREATE, 401, "");
+        let error = customer(&site.process(SECRET), "ann").await.unwrap_err();
+        assert_eq!((error.code, site.record().in_a_row), (FailureCode::SignInRefused, 1));
+    }
+
+    #[tokio::test]
+    async fn a_customers_sign_in_that_fails_counts_but_leaves_the_client_in_use() {
+        let site = Site::new().await;
+        let cloud = site.process(SECRET);
+        site.server.expect(CREATE, 400, "already exists");
+        site.server.expect(SIGN_IN, 400, r#"{"error":"invalid_scope"}"#);
+        assert_eq!(customer(&cloud, "ann").await.unwrap_err().code, FailureCode::CloudRefused);
+        assert_eq!(site.record().in_a_row, 1);
+        site.server.expect(SIGN_IN, 200, &token_answer("token-1"));
+        cloud.product_token(soon()).await.unwrap();
+        assert_eq!(site.record().in_a_row, 0);
+    }
+
+    #[tokio::test]
+    async fn on_a_clean_record_customers_are_made_at_once_but_never_as_many_as_would_be_held_back() {
+        let site = Site::new().await;
+        let gates: Vec<_> = (0..4).map(|_| site.server.expect_gated(CREATE, 401, REFUSED)).collect();
+        let cloud = site.process(SECRET);
+        let lanes: Vec<_> = (0..20)
+            .map(|n| {
+                let cloud = cloud.clone();
+                tokio::spawn(async move { customer(&cloud, &format!("customer-{n}")).await })
+            })
+            .collect();
+        site.server.arrived(4).await;
+        gates.iter().for_each(|gate| gate.add_permits(1));
+        for lane in lanes {
+            assert_eq!(lane.await.unwrap().unwrap_err().code, FailureCode::SignInRefused);
+        }
+        assert_eq!((site.server.seen().len(), site.record().in_a_row), (4, 4));
+    }
+
+    #[tokio::test]
+    async fn with_a_refusal_on_record_one_goes_first_and_the_others_follow_its_success() {
+        let site = Site::new().await;
+        site.server.expect(SIGN_IN, 401, REFUSED);
+        site.sign_in("wrong-secret").await.unwrap_err();
+        let cloud = site.process(SECRET);
+        let first = site.server.expect_gated(CREATE, 200, &token_answer("token-1"));
+        let lanes: Vec<_> = (0..3)
+            .map(|n| {
+                let cloud = cloud.clone();
+                tokio::spawn(async move { customer(&cloud, &format!("customer-{n}")).await })
+            })
+            .collect();
+        // The sign-in above was the first. Any other than the next would be unscripted.
+        site.server.arrived(2).await;
+        let rest: Vec<_> =
+            (0..2).map(|_| site.server.expect_gated(CREATE, 200, &token_answer("token-2"))).collect();
+        first.add_permits(1);
+        // Both are under way before either is answered.
+        site.server.arrived(4).await;
+        rest.iter().for_each(|gate| gate.add_permits(1));
+        for lane in lanes {
+            lane.await.unwrap().unwrap();
+        }
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn the_record_is_for_this_user_only_and_holds_no_secret() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let site = Site::new().await;
+        site.server.expect(SIGN_IN, 401, REFUSED);
+        site.sign_in(SECRET).await.unwrap_err();
+        assert_eq!(fs::metadata(site.path()).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(!fs::read_to_string(site.path()).unwrap().contains(SECRET));
+    }
+
+    #[tokio::test]
+    async fn without_a_cache_refusals_are_counted_in_memory_and_a_damaged_record_is_a_clean_one() {
+        let site = Site::new().await;
+        site.server.expect(SIGN_IN, 401, REFUSED);
+        site.sign_in(SECRET).await.unwrap_err();
+        fs::write(site.path(), "{\"in_a").unwrap();
+        site.server.expect(SIGN_IN, 200, &token_answer("token-1"));
+        site.sign_in(SECRET).await.unwrap();
+
+        let cloud = Cloud::new(settings(&site.server)).unwrap();
+        site.server.expect(CREATE, 400, "already exists");
+        site.server.expect(SIGN_IN, 400, r#"{"error":"invalid_scope"}"#);
+        customer(&cloud, "ann").await.unwrap_err();
+        let (_, record) = cloud.shared.sign_in_guard.load(Lock::Shared).await;
+        assert_eq!(record.in_a_row, 1);
+    }
+}
