@@ -1,1 +1,3 @@
-//! Under way.
+//! A strict Photon and a strict cloud, to work with no hardware.
+
+pub mod cloud;
