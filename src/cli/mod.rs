@@ -13,6 +13,7 @@ mod run;
 pub mod secrets;
 pub mod settings;
 mod signals;
+mod simulate_cloud;
 #[cfg(unix)]
 pub mod simulate_photon;
 pub mod udev;

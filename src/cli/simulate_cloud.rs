@@ -1,0 +1,97 @@
+//! `provision simulate cloud`.
+
+use std::{io::Write, net::SocketAddr, path::PathBuf, time::Duration};
+
+use crate::{
+    model::{Failure, FailureCode},
+    sim::cloud::{CloudConfig, Fault, SimCloud},
+};
+
+/// Runs a simulated cloud until Ctrl-C.
+///
+/// Prints one line of JSON on standard output when it is ready: api_url, product, product_slug,
+/// client_id, client_secret, user_token.
+#[derive(Debug, clap::Args)]
+pub struct SimulateCloud {
+    /// Where to listen; port 0 takes any free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    pub listen: SocketAddr,
+    /// Keep everything, tokens included, in this file from one start to the next
+    #[arg(long, value_name = "FILE")]
+    pub state: Option<PathBuf>,
+    /// Milliseconds to wait before every answer
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    pub latency: u64,
+    /// Whether rate limits and the sign-in lock-out are in force
+    #[arg(long, value_enum, default_value_t = Switch::On)]
+    pub limits: Switch,
+    /// What shall go wrong: 'METHOD PATH=ACTION[xN]', such as 'POST /oauth/token=503x2'
+    ///
+    /// ACTION is a status (with :retry-after=SECONDS for 429 and 503), delay:MS, drop, drop-after,
+    /// truncate, garbage or html. In PATH, * is one segment and a last ** is all below. Can be given
+    /// several times.
+    #[arg(long = "fault", value_name = "SPEC")]
+    pub faults: Vec<Fault>,
+    /// The platform that the product is for: 6 Photon, 8 P1
+    #[arg(long, value_name = "ID", default_value_t = 6)]
+    pub platform: u16,
+}
+
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Switch {
+    /// In force.
+    On,
+    /// Not in force.
+    Off,
+}
+
+/// Serves until Ctrl-C or a request to terminate. Fails if it cannot listen, or cannot use its file.
+pub async fn run(args: SimulateCloud) -> Result<(), Failure> {
+    let config = CloudConfig {
+        listen: args.listen,
+        state_file: args.state,
+        latency: Duration::from_millis(args.latency),
+        limits: args.limits == Switch::On,
+        faults: args.faults,
+        platform_id: args.platform,
+        ..CloudConfig::default()
+    };
+    let unexpected = |what: &str| Failure::new(FailureCode::Unexpected, what);
+    // Before the ready line: who reads it may send the signal at once.
+    let stop = stop_signal().map_err(|e| unexpected("signals cannot be caught").because(e))?;
+    let cloud = SimCloud::start(config).await.map_err(|error| {
+        Failure::new(FailureCode::Configuration, "the simulated cloud cannot be started").because(error)
+    })?;
+    let ready = serde_json::to_string(&cloud.info())
+        .map_err(|e| unexpected("the ready line cannot be written").because(e))?;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{ready}")
+        .and_then(|()| out.flush())
+        .map_err(|e| unexpected("the ready line cannot be written").because(e))?;
+    drop(out);
+    stop.await;
+    cloud.shutdown().await.map_err(|e| unexpected("the state could not be stored").because(e))
+}
+
+/// Resolves at the first Ctrl-C or termination signal after this call.
+#[cfg(unix)]
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+/// Resolves at the first Ctrl-C after this call.
+#[cfg(windows)]
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    let mut interrupt = tokio::signal::windows::ctrl_c()?;
+    Ok(async move {
+        interrupt.recv().await;
+    })
+}

@@ -1,0 +1,134 @@
+//! What every request of the API goes through before and after its endpoint: log, gates, limits,
+//! faults, latency.
+
+use std::{io, sync::Arc};
+
+use axum::{
+    body::{Body, Bytes, to_bytes},
+    extract::{ConnectInfo, Request, State},
+    http::{HeaderValue, Method, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use futures_util::{FutureExt, StreamExt, future, stream};
+use serde_json::json;
+
+use super::{
+    Action, Fault,
+    answer::Refusal,
+    limits::{Budget, TryAgain},
+    office::Office,
+    wire::Peer,
+};
+
+/// Serves one request, or lets go wrong what is to go wrong with it.
+pub(super) async fn oversee(
+    State(office): State<Arc<Office>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let number = office.log.arrived(method.as_str(), &path);
+    office.gates.pass(method.as_str(), &path).await;
+    let answer = match admit(&office, &peer, &method, &path) {
+        Err(wait) => Some(Refusal::from(wait).into_response()),
+        Ok(()) => match office.faults.take(method.as_str(), &path) {
+            None => Some(serve(&office, request, next).await),
+            Some(fault) => go_wrong(&office, fault, request, next).await,
+        },
+    };
+    if !office.latency.is_zero() {
+        tokio::time::sleep(office.latency).await;
+    }
+    match answer {
+        Some(answer) => {
+            office.log.answered(number, answer.status().as_u16());
+            answer
+        }
+        None => {
+            peer.line.cut();
+            // Never sent: the line is dead.
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// Limits count a request before faults do: also what then goes wrong has been asked.
+fn admit(office: &Office, peer: &Peer, method: &Method, path: &str) -> Result<(), TryAgain> {
+    let (ip, now) = (peer.address.ip(), office.clock.now());
+    office.limits.spend(Budget::Calls(ip), now)?;
+    let creates_customer = path.starts_with("/v1/products/") && path.ends_with("/customers");
+    if path == "/oauth/token" {
+        office.limits.spend(Budget::SignIns(ip), now)
+    } else if path.starts_with("/v1/access_tokens/") || (method == Method::POST && creates_customer) {
+        office.limits.spend(Budget::Management(ip), now)
+    } else {
+        Ok(())
+    }
+}
+
+/// The endpoint's answer. What it changed is stored before the answer leaves.
+async fn serve(office: &Office, request: Request, next: Next) -> Response {
+    let answer = next.run(request).await;
+    match office.settle() {
+        Ok(()) => answer,
+        Err(error) => {
+            let body = json!({"ok": false, "error": format!("The state could not be stored: {error}")});
+            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, body).into_response()
+        }
+    }
+}
+
+/// The answer that a fault makes of a request; `None` if there is to be none.
+async fn go_wrong(office: &Office, fault: Fault, request: Request, next: Next) -> Option<Response> {
+    match fault.action {
+        Action::Delay(time) => {
+            tokio::time::sleep(time).await;
+            return Some(serve(office, request, next).await);
+        }
+        Action::Truncate => return truncated(serve(office, request, next).await).await,
+        _ if fault.after => drop(serve(office, request, next).await),
+        _ => {}
+    }
+    let body =
+        |kind: &'static str, text: &'static str| ([(header::CONTENT_TYPE, kind)], text).into_response();
+    match fault.action {
+        Action::Status(status, retry_after) => Some(failed(office, status, retry_after)),
+        Action::Garbage => Some(body("application/json", "{\"access_token\": \u{1}~~")),
+        Action::Html => Some(body("text/html", "<!doctype html><title>Welcome to the hotel's Wi-Fi</title>")),
+        Action::Drop | Action::Delay(_) | Action::Truncate => None,
+    }
+}
+
+fn failed(office: &Office, status: u16, retry_after: Option<u32>) -> Response {
+    if status == 401 {
+        return Refusal::bad_token().into_response();
+    }
+    // The parser of faults lets nothing else through.
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let body = json!({"ok": false, "error": "A fault that was asked for"});
+    let mut response = Refusal::new(status, body).retry_after(retry_after.map(i64::from)).into_response();
+    if status.is_redirection()
+        && let Ok(elsewhere) = HeaderValue::from_str(&format!("{}/v1/elsewhere", office.api_url))
+    {
+        response.headers_mut().insert(header::LOCATION, elsewhere);
+    }
+    response
+}
+
+/// Announces the whole body, sends half of it and breaks off. An answer with no body to break, or
+/// without an end, does not come at all.
+async fn truncated(answer: Response) -> Option<Response> {
+    if answer.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream") {
+        return None;
+    }
+    let (mut parts, body) = answer.into_parts();
+    let whole = to_bytes(body, usize::MAX).await.ok().filter(|bytes| !bytes.is_empty())?;
+    parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(whole.len()));
+    let half = stream::once(future::ready(Ok::<Bytes, io::Error>(whole.slice(..whole.len() / 2))));
+    // Yielding once lets the server write out the half before it learns that no more will come.
+    let end = tokio::task::yield_now().map(|()| Err(io::ErrorKind::UnexpectedEof.into()));
+    let body = Body::from_stream(half.chain(stream::once(end)));
+    Some(Response::from_parts(parts, body))
+}
