@@ -1,6 +1,8 @@
 //! The command line: commands, settings, wording, exit codes. No logic that a user of the library
 //! would miss.
 
+#[cfg(unix)]
+mod demo;
 pub mod environment;
 pub mod exit;
 mod explain;

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::{
-    environment::Environment, exit, explain::WORDING, identify, list, logging, run, run::ToldFailure,
-    signals::Signals, simulate_photon, udev,
+    demo, environment::Environment, exit, explain::WORDING, identify, list, logging, run, run::ToldFailure,
+    signals::Signals, simulate_cloud, simulate_photon, udev,
 };
 use crate::{
     model::{Failure, FailureCode, redact},
@@ -55,6 +55,9 @@ enum Command {
     Identify(identify::Args),
     /// List the attached Photons
     List(list::Args),
+    /// Try it all with no hardware: a simulated cloud and simulated Photons
+    #[cfg(unix)]
+    Demo(demo::Args),
     /// Run a simulator until Ctrl-C
     #[command(subcommand)]
     Simulate(Simulate),
@@ -64,7 +67,10 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum Simulate {
+    /// Particle's cloud on a loopback port
+    Cloud(simulate_cloud::SimulateCloud),
     /// A Photon on a pseudo-terminal
+    #[cfg(unix)]
     Photon(Box<simulate_photon::Args>),
 }
 
@@ -117,6 +123,12 @@ fn dispatch(cli: Cli) -> Result<(), ToldFailure> {
             })
         }
         Some(Command::Udev(args)) => Ok(udev::run(&args, &mut io::stdout().lock())?),
+        #[cfg(unix)]
+        Some(Command::Demo(args)) => interruptible(async |signals| demo::run(&args, style, &signals).await),
+        Some(Command::Simulate(Simulate::Cloud(args))) => {
+            interruptible(async |_| Ok(simulate_cloud::run(args).await?))
+        }
+        #[cfg(unix)]
         Some(Command::Simulate(Simulate::Photon(args))) => {
             interruptible(async |_| Ok(simulate_photon::run(*args).await?))
         }

@@ -100,7 +100,7 @@ pub(super) async fn delete_client(Path((key, id)): Path<(String, String)>, call:
     call.answer(|world, caller| {
         user(caller)?;
         let product = world.managed(&key, caller)?.id;
-        if !world.clients.get(&id).is_some_and(|client| client.product == Some(product)) {
+        if world.clients.get(&id).is_none_or(|client| client.product != Some(product)) {
             return Err(Refusal::not_found("The product has no such client"));
         }
         world.clients.remove(&id);
