@@ -228,7 +228,13 @@ impl Cloud {
             body: Vec::new(),
             too_long: false,
         };
-        while let Some(chunk) = response.chunk().await? {
+        loop {
+            let chunk = match response.chunk().await {
+                // The status is enough to stop at: above all, a refused sign-in is not tried again.
+                Err(_) if !raw.status.is_success() => break,
+                chunk => chunk?,
+            };
+            let Some(chunk) = chunk else { break };
             raw.too_long = raw.body.len() + chunk.len() > MOST;
             if raw.too_long {
                 break;

@@ -33,7 +33,7 @@ const STOP_NEW_CREDENTIALS_AT: u32 = 8;
 const LOCK_OUT: Duration = Duration::from_secs(30 * 60);
 /// How many sign-ins may be under way at once, so that a bench of many boards that starts with a
 /// wrong secret stays under [`STOP_AT`] by itself.
-const AT_ONCE: u32 = 4;
+const AT_ONCE: usize = 4;
 
 /// The refusals in a row, as stored.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,12 +61,15 @@ pub(super) struct Permit {
     /// Held while refusals are on record: keeps other processes out until this one is answered.
     file: Option<File>,
     record: Record,
-    _seats: OwnedSemaphorePermit,
+    _turn: OwnedSemaphorePermit,
 }
 
 pub(super) struct SignInGuard {
     inner: Arc<Inner>,
-    seats: Arc<Semaphore>,
+    /// For a clean record.
+    together: Arc<Semaphore>,
+    /// For one with refusals.
+    alone: Arc<Semaphore>,
     refused: OnceLock<CloudError>,
 }
 
@@ -85,7 +88,8 @@ impl SignInGuard {
             .map(|dir| dir.join("sign-ins").join(format!("{}.json", sha256(&[&api_url.to_string()]))));
         Self {
             inner: Arc::new(Inner { file, memory: Mutex::default(), credentials }),
-            seats: Arc::new(Semaphore::new(AT_ONCE as usize)),
+            together: Arc::new(Semaphore::new(AT_ONCE)),
+            alone: Arc::new(Semaphore::new(1)),
             refused: OnceLock::new(),
         }
     }
@@ -100,18 +104,23 @@ impl SignInGuard {
             CloudError::new(FailureCode::CloudUnreachable, call, None, said)
         };
         let waiting = async {
-            let seat = self.seat(1).await?;
+            let turn = self.turn(&self.together).await?;
             let (_, record) = self.load(Lock::Shared).await;
             if record == Record::default() {
-                return Ok(Permit { file: None, record, _seats: seat });
+                return Ok(Permit { file: None, record, _turn: turn });
             }
-            drop(seat);
-            let seats = self.seat(AT_ONCE).await?;
+            drop(turn);
+            let turn = self.turn(&self.alone).await?;
             let (file, record) = self.load(Lock::Exclusive).await;
-            if let Some(why) = self.inner.objection(&record) {
-                return Err(CloudError::new(FailureCode::SignInHeldBack, call, None, why));
+            if record == Record::default() {
+                // Somebody was accepted meanwhile, so there is no need to hold up the others.
+                drop((file, turn));
+                return Ok(Permit { file: None, record, _turn: self.turn(&self.together).await? });
             }
-            Ok(Permit { file, record, _seats: seats })
+            match self.inner.objection(&record) {
+                Some(why) => Err(CloudError::new(FailureCode::SignInHeldBack, call, None, why)),
+                None => Ok(Permit { file, record, _turn: turn }),
+            }
         };
         timeout_at(deadline.at, waiting).await.map_err(out_of_time)?
     }
@@ -145,13 +154,10 @@ impl SignInGuard {
         }
     }
 
-    async fn seat(&self, seats: u32) -> Result<OwnedSemaphorePermit, CloudError> {
-        // Never closed.
-        let permit = self.seats.clone().acquire_many_owned(seats).await.expect("the semaphore stays open");
-        match self.refused.get() {
-            Some(error) => Err(error.clone()),
-            None => Ok(permit),
-        }
+    /// Waits for a turn, which those who share refused credentials do not get any more.
+    async fn turn(&self, turns: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, CloudError> {
+        let turn = turns.clone().acquire_owned().await.expect("nobody closes the semaphores");
+        self.refused.get().map_or(Ok(turn), |error| Err(error.clone()))
     }
 
     async fn load(&self, lock: Lock) -> (Option<File>, Record) {
@@ -308,6 +314,14 @@ mod tests {
         assert_eq!(error.said, "invalid_client: Client credentials are invalid");
         assert_eq!(cloud.product_token(soon()).await.unwrap_err(), error);
         assert_eq!(customer(&cloud, "ann").await.unwrap_err(), error);
+        assert_eq!(site.record().in_a_row, 1);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_whose_body_was_lost_is_one_even_so() {
+        let site = Site::new().await;
+        site.server.expect_raw(SIGN_IN, "HTTP/1.1 401 X\r\ncontent-length: 99\r\n\r\n{");
+        assert_eq!(site.sign_in(SECRET).await.unwrap_err().code, FailureCode::SignInRefused);
         assert_eq!(site.record().in_a_row, 1);
     }
 
