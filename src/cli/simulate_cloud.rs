@@ -95,3 +95,33 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
         interrupt.recv().await;
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: SimulateCloud,
+    }
+
+    #[test]
+    fn plain_it_listens_on_a_free_loopback_port_with_limits_on() {
+        let args = Line::try_parse_from(["cloud"]).map(|line| line.args).unwrap();
+        assert_eq!(args.listen.to_string(), "127.0.0.1:0");
+        assert_eq!((args.limits, args.platform, args.faults.len()), (Switch::On, 6, 0));
+    }
+
+    #[test]
+    fn faults_can_be_given_several_times_and_a_bad_one_is_explained() {
+        let line =
+            ["cloud", "--fault", "POST /oauth/token=503x2", "--fault", "GET /v1/**=drop", "--limits=off"];
+        assert_eq!(Line::try_parse_from(line).map(|line| line.args.faults.len()).unwrap(), 2);
+        let refused =
+            Line::try_parse_from(["cloud", "--fault", "POST /x=explode"]).err().unwrap().to_string();
+        assert!(refused.contains("the action is a status such as 503"), "{refused}");
+    }
+}
