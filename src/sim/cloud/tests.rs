@@ -377,3 +377,16 @@ async fn fifty_thousand_devices_are_paged_completely() {
     }
     assert_eq!(ids.len(), 50_000);
 }
+
+#[tokio::test]
+async fn a_request_under_way_is_cut_off_when_the_cloud_goes_down() {
+    let bench = Bench::new().await;
+    let gate = bench.cloud.gate("GET /v1/orgs").unwrap();
+    let request = bench.request("GET", "/v1/orgs").send();
+    let down = async {
+        gate.arrived().await;
+        bench.cloud.shutdown().await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(request, down);
+    assert!(answer.is_err());
+}
