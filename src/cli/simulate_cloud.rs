@@ -25,9 +25,9 @@ pub struct SimulateCloud {
     /// Whether rate limits and the sign-in lock-out are in force
     #[arg(long, value_enum, default_value_t = Switch::On)]
     pub limits: Switch,
-    /// What shall go wrong: 'METHOD PATH=ACTION[xN]', such as 'POST /oauth/token=503x2'
+    /// What shall go wrong: 'METHOD PATH=ACTION' or '…xN' for the first N times
     ///
-    /// ACTION is a status (with :retry-after=SECONDS for 429 and 503), delay:MS, drop, drop-after,
+    /// For example 'POST /oauth/token=503x2'. ACTION is a status (with :retry-after=SECONDS for 429 and 503), delay:MS, drop, drop-after,
     /// truncate, garbage or html. In PATH, * is one segment and a last ** is all below. Can be given
     /// several times.
     #[arg(long = "fault", value_name = "SPEC")]
