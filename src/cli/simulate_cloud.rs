@@ -27,9 +27,9 @@ pub struct SimulateCloud {
     pub limits: Switch,
     /// What shall go wrong: 'METHOD PATH=ACTION' or '…xN' for the first N times
     ///
-    /// For example 'POST /oauth/token=503x2'. ACTION is a status (with :retry-after=SECONDS for 429 and 503), delay:MS, drop, drop-after,
-    /// truncate, garbage or html. In PATH, * is one segment and a last ** is all below. Can be given
-    /// several times.
+    /// For example 'POST /oauth/token=503x2'. ACTION is a status (with :retry-after=SECONDS for 429
+    /// and 503), delay:MS, drop, drop-after, truncate, garbage or html. In PATH, * is one segment and a
+    /// last ** is all below. Can be given several times.
     #[arg(long = "fault", value_name = "SPEC")]
     pub faults: Vec<Fault>,
     /// The platform that the product is for: 6 Photon, 8 P1
