@@ -25,11 +25,11 @@ pub struct SimulateCloud {
     /// Whether rate limits and the sign-in lock-out are in force
     #[arg(long, value_enum, default_value_t = Switch::On)]
     pub limits: Switch,
-    /// What shall go wrong: 'METHOD PATH=ACTION[xN]', such as 'POST /oauth/token=503x2'
+    /// What shall go wrong: 'METHOD PATH=ACTION' or '…xN' for the first N times
     ///
-    /// ACTION is a status (with :retry-after=SECONDS for 429 and 503), delay:MS, drop, drop-after,
-    /// truncate, garbage or html. In PATH, * is one segment and a last ** is all below. Can be given
-    /// several times.
+    /// For example 'POST /oauth/token=503x2'. ACTION is a status (with :retry-after=SECONDS for 429
+    /// and 503), delay:MS, drop, drop-after, truncate, garbage or html. In PATH, * is one segment and a
+    /// last ** is all below. Can be given several times.
     #[arg(long = "fault", value_name = "SPEC")]
     pub faults: Vec<Fault>,
     /// The platform that the product is for: 6 Photon, 8 P1
@@ -94,4 +94,34 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     Ok(async move {
         interrupt.recv().await;
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: SimulateCloud,
+    }
+
+    #[test]
+    fn plain_it_listens_on_a_free_loopback_port_with_limits_on() {
+        let args = Line::try_parse_from(["cloud"]).map(|line| line.args).unwrap();
+        assert_eq!(args.listen.to_string(), "127.0.0.1:0");
+        assert_eq!((args.limits, args.platform, args.faults.len()), (Switch::On, 6, 0));
+    }
+
+    #[test]
+    fn faults_can_be_given_several_times_and_a_bad_one_is_explained() {
+        let line =
+            ["cloud", "--fault", "POST /oauth/token=503x2", "--fault", "GET /v1/**=drop", "--limits=off"];
+        assert_eq!(Line::try_parse_from(line).map(|line| line.args.faults.len()).unwrap(), 2);
+        let refused =
+            Line::try_parse_from(["cloud", "--fault", "POST /x=explode"]).err().unwrap().to_string();
+        assert!(refused.contains("the action is a status such as 503"), "{refused}");
+    }
 }

@@ -65,3 +65,5 @@ pub use server::{CloudConfig, CloudInfo, DeviceSeed, SimCloud};
 
 #[cfg(test)]
 mod harness;
+#[cfg(test)]
+mod tests;

@@ -257,3 +257,202 @@ fn subscribe(call: &Call, prefix: String, audience: Audience) -> Answer {
     let seat = call.office.limits.seat(call.ip)?;
     Ok(Reply::Other(stream(call.office.events.subscribe(), Filter { prefix, audience }, seat)))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::sim::cloud::{
+        DeviceSeed,
+        harness::{ANN, Bench, DEVICE, OTHER_DEVICE, got, seed},
+    };
+
+    use super::*;
+
+    fn member(id: &str) -> DeviceSeed {
+        DeviceSeed { product_id: Some(1319), ..seed(id) }
+    }
+
+    #[tokio::test]
+    async fn import_sorts_ids_by_what_became_of_them() {
+        let bench = Bench::new().await;
+        bench.cloud.add_foreign_product(7, 6);
+        let list_of = async |id: &str| {
+            let body = bench.import(id).await;
+            let lists = ["updatedDeviceIds", "existingDeviceIds", "nonmemberDeviceIds", "invalidDeviceIds"];
+            let holding: Vec<_> = lists.into_iter().filter(|list| body[list] == json!([id])).collect();
+            assert_eq!(
+                (holding.len(), body["updated"] == 1),
+                (1, holding[0] == "updatedDeviceIds"),
+                "{body}"
+            );
+            holding[0]
+        };
+        assert_eq!(list_of(DEVICE).await, "updatedDeviceIds");
+        assert_eq!(list_of(DEVICE).await, "existingDeviceIds");
+        let cases = [
+            (DeviceSeed { platform_id: Some(8), ..seed(OTHER_DEVICE) }, "invalidDeviceIds"),
+            (
+                DeviceSeed { owner: Some("somebody@else.example".into()), ..seed(OTHER_DEVICE) },
+                "nonmemberDeviceIds",
+            ),
+            (DeviceSeed { product_id: Some(7), ..seed(OTHER_DEVICE) }, "nonmemberDeviceIds"),
+            (DeviceSeed { quarantined: true, ..member(OTHER_DEVICE) }, "updatedDeviceIds"),
+            (DeviceSeed { denied: true, ..member(OTHER_DEVICE) }, "existingDeviceIds"),
+            (seed(OTHER_DEVICE), "updatedDeviceIds"),
+        ];
+        for (device, expected) in cases {
+            bench.seed(device.clone());
+            assert_eq!(list_of(OTHER_DEVICE).await, expected, "{device:?}");
+        }
+        for no_id in ["undefined", &DEVICE.to_uppercase(), &DEVICE[1..]] {
+            assert_eq!(list_of(no_id).await, "invalidDeviceIds");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_developers_own_device_enters_the_product_and_keeps_its_owner() {
+        let bench = Bench::new().await;
+        let (_, current) = bench.get("/simulator/state", "").await;
+        assert!(current["devices"].as_array().unwrap().is_empty());
+        bench.session(DEVICE).await;
+        assert_eq!(
+            bench.call("POST", "/v1/devices", &bench.info.user_token, json!({"id": DEVICE})).await.0,
+            200
+        );
+        assert_eq!(bench.import(DEVICE).await["updated"], 1);
+        assert_eq!(bench.get("/v1/devices", &bench.info.user_token).await.1[0]["product_id"], 1319);
+    }
+
+    #[tokio::test]
+    async fn a_token_sees_its_own_devices_and_is_told_nothing_of_others() {
+        let bench = Bench::new().await;
+        bench.cloud.add_foreign_product(7, 6);
+        bench.seed(DeviceSeed { product_id: Some(7), ..seed(DEVICE) });
+        let product = bench.product_token().await;
+        for path in [format!("/v1/devices/{DEVICE}"), format!("/v1/products/1319/devices/{DEVICE}")] {
+            let (status, body) = bench.get(&path, &product).await;
+            assert_eq!(status, 403);
+            assert!(body["info"].as_str().unwrap().contains(&format!("access_token={product}")));
+        }
+        for id in [OTHER_DEVICE, &DEVICE.to_uppercase()] {
+            assert_eq!(bench.get(&format!("/v1/products/1319/devices/{id}"), &product).await.0, 404);
+        }
+        bench.seed(member(DEVICE));
+        assert_eq!(bench.get(&format!("/v1/devices/{DEVICE}"), &product).await.0, 200);
+        let ann = bench.customer_token(ANN).await;
+        assert_eq!(bench.get(&format!("/v1/devices/{DEVICE}"), &ann).await.0, 403);
+        bench.cloud.set_owner(DEVICE, Some(ANN));
+        assert_eq!(bench.get(&format!("/v1/devices/{DEVICE}"), &ann).await.0, 200);
+        assert_eq!(bench.get("/v1/devices", &product).await, (200, json!([])));
+    }
+
+    #[tokio::test]
+    async fn taking_the_owner_off_and_removing_are_two_things() {
+        let bench = Bench::new().await;
+        bench.seed(DeviceSeed { owner: Some("somebody@else.example".into()), ..member(DEVICE) });
+        let (admin, path) = (bench.product_token().await, format!("/v1/products/1319/devices/{DEVICE}"));
+        let owner = format!("{path}/owner");
+        assert_eq!(bench.call("DELETE", &owner, &admin, Value::Null).await, (204, Value::Null));
+        assert_eq!(bench.get(&path, &admin).await.1["owner"], Value::Null);
+        bench.cloud.set_owner(DEVICE, Some("somebody@else.example"));
+        assert_eq!(bench.call("DELETE", &path, &admin, Value::Null).await, (204, Value::Null));
+        assert_eq!(bench.get(&path, &admin).await.0, 403);
+        assert_eq!(bench.cloud.device(DEVICE).unwrap()["owner"], "somebody@else.example");
+        assert_eq!(bench.get("/v1/products/1319/devices", &admin).await.1["devices"], json!([]));
+    }
+
+    #[tokio::test]
+    async fn a_developers_device_is_claimed_by_id_only_while_it_is_online() {
+        let bench = Bench::new().await;
+        let (user, id) = (&bench.info.user_token, json!({"id": DEVICE}));
+        assert_eq!(bench.call("POST", "/v1/devices", user, id.clone()).await.0, 404);
+        bench.seed(seed(DEVICE));
+        assert_eq!(bench.call("POST", "/v1/devices", user, id.clone()).await.0, 404);
+        bench.session(DEVICE).await;
+        assert_eq!(bench.call("POST", "/v1/devices", user, id).await.0, 200);
+        let path = format!("/v1/devices/{DEVICE}");
+        assert_eq!(bench.call("DELETE", &path, user, Value::Null).await, (200, json!({"ok": true})));
+        assert_eq!(bench.get(&path, user).await.0, 403);
+    }
+
+    #[tokio::test]
+    async fn a_products_device_is_claimed_by_id_offline_too_but_not_from_its_owner() {
+        let bench = Bench::new().await;
+        bench.seed(member(DEVICE));
+        let (ann, user) = (bench.customer_token(ANN).await, &bench.info.user_token);
+        assert_eq!(bench.call("POST", "/v1/devices", &ann, json!({"id": DEVICE})).await.0, 200);
+        assert_eq!(bench.call("POST", "/v1/devices", user, json!({"id": DEVICE})).await.0, 403);
+        let transfer = json!({"id": DEVICE, "request_transfer": true});
+        assert_eq!(bench.call("POST", "/v1/devices", user, transfer).await.0, 200);
+        assert_eq!(bench.cloud.device(DEVICE).unwrap()["owner"], ANN);
+    }
+
+    #[tokio::test]
+    async fn a_device_can_be_renamed_noted_marked_and_made_to_signal_while_online() {
+        let bench = Bench::new().await;
+        bench.seed(member(DEVICE));
+        let (admin, path) = (bench.product_token().await, format!("/v1/products/1319/devices/{DEVICE}"));
+        let form = [("name", "kitchen"), ("notes", "by the door"), ("development", "true")];
+        let (status, _) = got(bench.request("PUT", &path).bearer_auth(&admin).form(&form)).await;
+        assert_eq!(status, 200);
+        let (_, record) = bench.get(&path, &admin).await;
+        assert_eq!(record["name"], "kitchen");
+        assert_eq!((&record["notes"], &record["development"]), (&json!("by the door"), &json!(true)));
+        assert_eq!(bench.call("PUT", &path, &admin, json!({})).await.0, 400);
+        assert_eq!(bench.call("PUT", &path, &admin, json!({"signal": 1})).await.0, 404);
+        let ping = format!("{path}/ping");
+        assert_eq!(
+            bench.call("PUT", &ping, &admin, json!({})).await,
+            (200, json!({"online": false, "ok": true}))
+        );
+        bench.session(DEVICE).await;
+        assert_eq!(bench.call("PUT", &path, &admin, json!({"signal": 1})).await.1["signaling"], true);
+        assert_eq!(bench.call("PUT", &ping, &admin, json!({})).await.1["online"], true);
+    }
+
+    #[tokio::test]
+    async fn a_function_that_the_firmware_does_not_have_is_not_found() {
+        let bench = Bench::new().await;
+        let functions = [("blink".to_owned(), -1)].into();
+        bench.seed(DeviceSeed { functions, online: true, ..member(DEVICE) });
+        let admin = bench.product_token().await;
+        let call = async |name: &str| {
+            let path = format!("/v1/products/1319/devices/{DEVICE}/{name}");
+            bench.call("POST", &path, &admin, json!({"arg": ""})).await
+        };
+        assert_eq!(call("blink").await.1["return_value"], -1);
+        assert_eq!(call("explode").await.0, 404);
+    }
+
+    #[tokio::test]
+    async fn serial_numbers_are_looked_up_fifty_times_an_hour() {
+        let bench = Bench::new().await;
+        bench.seed(DeviceSeed { serial_number: Some("PH-1".into()), ..seed(DEVICE) });
+        let admin = bench.product_token().await;
+        let (_, body) = bench.get("/v1/serial_numbers/PH-1", &admin).await;
+        assert_eq!(body, json!({"ok": true, "device_id": DEVICE, "platform_id": 6}));
+        for _ in 0..49 {
+            assert_eq!(bench.get("/v1/serial_numbers/PH-2", &admin).await.0, 404);
+        }
+        assert_eq!(bench.get("/v1/serial_numbers/PH-1", &admin).await.0, 429);
+        assert_eq!(bench.get("/v1/serial_numbers/PH-1", &bench.info.user_token).await.0, 200);
+    }
+
+    #[tokio::test]
+    async fn pages_have_bounds() {
+        let bench = Bench::new().await;
+        for number in 0..3 {
+            bench.seed(member(&format!("{number:024x}")));
+        }
+        let admin = bench.product_token().await;
+        let page = async |query: &str| bench.get(&format!("/v1/products/1319/devices?{query}"), &admin).await;
+        let (_, last) = page("page=2&perPage=2").await;
+        assert_eq!((last["devices"].as_array().unwrap().len(), &last["meta"]["total_pages"]), (1, &json!(2)));
+        assert_eq!(page("page=3&perPage=2").await.1["devices"], json!([]));
+        assert_eq!(
+            page("page=18446744073709551615&perPage=18446744073709551615").await.1["devices"],
+            json!([])
+        );
+        assert_eq!(page("page=0").await.0, 400);
+        assert_eq!(page("perPage=many").await.0, 400);
+    }
+}
