@@ -80,10 +80,7 @@ pub enum Prompt {
 const OPEN_PROMPTS: [(&[u8], Prompt); 9] = [
     (b"Enter 63-digit claim code: ", Prompt::ClaimCode),
     (b"SSID: ", Prompt::Ssid),
-    (
-        b"Security 0=unsecured, 1=WEP, 2=WPA, 3=WPA2, 4=WPA Enterprise, 5=WPA2 Enterprise: ",
-        Prompt::Security,
-    ),
+    (b"Security 0=unsecured, 1=WEP, 2=WPA, 3=WPA2, 4=WPA Enterprise, 5=WPA2 Enterprise: ", Prompt::Security),
     (b"Security 0=unsecured, 1=WEP, 2=WPA, 3=WPA2: ", Prompt::Security),
     (b"Security Cipher 1=AES, 2=TKIP, 3=AES+TKIP: ", Prompt::Cipher),
     (b"Password: ", Prompt::Password),
@@ -196,8 +193,7 @@ impl Reader {
         if after("Device Secret: ").is_some() {
             return Some(Said::Line("Device Secret: [redacted]".into()));
         }
-        if let Some(version) =
-            after("system firmware version: ").and_then(|v| FirmwareVersion::parse(v).ok())
+        if let Some(version) = after("system firmware version: ").and_then(|v| FirmwareVersion::parse(v).ok())
         {
             return Some(Said::Version(version));
         }
@@ -369,7 +365,8 @@ mod tests {
 
     #[test]
     fn claim_codes_in_log_lines_and_echoes_are_masked() {
-        let log = format!("0000012345 [system] INFO: Sending claim code: {CODE}\r\n{CODE}\r\n{}\r\n", &CODE[1..]);
+        let log =
+            format!("0000012345 [system] INFO: Sending claim code: {CODE}\r\n{CODE}\r\n{}\r\n", &CODE[1..]);
         let heard = format!("{:?}", said(log.as_bytes()));
         assert!(heard.contains("Sending claim code: [redacted]"), "{heard}");
         assert!(!heard.contains("3Gjx") && !heard.contains("GjxEd"), "{heard}");
