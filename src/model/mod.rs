@@ -6,8 +6,10 @@ mod deadline;
 mod device;
 mod event;
 mod failure;
+mod pem;
 mod product;
 mod redact;
+mod wifi;
 
 pub use claim_code::ClaimCode;
 pub use customer::{Customer, CustomerTemplate};
@@ -15,8 +17,10 @@ pub use deadline::Deadline;
 pub use device::{DeviceId, FirmwareVersion, Identity, Platform};
 pub use event::{Action, Event, EventKind, Events, Outcome, Step, Summary};
 pub use failure::{Failure, FailureCode};
+pub use pem::{Certificates, KeyKind, KeyPacking, PrivateKey};
 pub use product::ProductRef;
 pub use redact::{clean, guard, redact};
+pub use wifi::{Enterprise, Passphrase, ScannedNetwork, Ssid, WifiAccess, WifiCredentials, WifiSecurity};
 
 /// A text that was refused by one of the checks in this module.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
