@@ -42,7 +42,7 @@ fn table(boards: &[AttachedBoard]) -> String {
         [
             clean(&board.port.to_string_lossy()),
             id.unwrap_or_else(|| "unknown until asked".into()),
-            board.platform.to_string(),
+            board.platform.map_or_else(|| "unknown".into(), |platform| platform.to_string()),
             board.access.to_string(),
         ]
     }));
@@ -59,8 +59,10 @@ struct Row<'a> {
     usb_serial: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     device_id: Option<&'a DeviceId>,
-    platform: String,
-    platform_id: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    platform: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    platform_id: Option<u16>,
     access: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     permissions: Option<Owners<'a>>,
@@ -90,8 +92,8 @@ impl<'a> Row<'a> {
             port: board.port.to_string_lossy().into_owned(),
             usb_serial: board.usb_serial.as_deref(),
             device_id: board.device_id.as_ref(),
-            platform: board.platform.to_string(),
-            platform_id: board.platform.id(),
+            platform: board.platform.map(|platform| platform.to_string()),
+            platform_id: board.platform.map(|platform| platform.id()),
             access,
             permissions,
             hub_path: board.hub_path.as_deref(),
@@ -136,7 +138,7 @@ mod tests {
                 port: "/dev/ttyACM0".into(),
                 usb_serial: Some(serial.into()),
                 device_id: DeviceId::parse(serial).ok(),
-                platform: Platform::Photon,
+                platform: Some(Platform::Photon),
                 access: Access::Granted,
                 hub_path: Some("1-1.4".into()),
             },
@@ -144,7 +146,7 @@ mod tests {
                 port: "/dev/ttyACM10".into(),
                 usb_serial: Some("00000000050C".into()),
                 device_id: None,
-                platform: Platform::P1,
+                platform: Some(Platform::P1),
                 access: Access::Forbidden(Permissions {
                     owner: "root".into(),
                     group: "dialout".into(),

@@ -37,8 +37,8 @@ pub struct AttachedBoard {
     /// The same, where it is a device id: before firmware 0.6.0 it is a constant that many boards
     /// share.
     pub device_id: Option<DeviceId>,
-    /// The kind of board.
-    pub platform: Platform,
+    /// The kind of board, from its USB product id; absent where only a link tells of the board.
+    pub platform: Option<Platform>,
     /// Whether this user may open the port.
     pub access: Access,
     /// The socket it is plugged into, such as `1-1.4`: bus, then the port of each hub on the way.
@@ -47,7 +47,7 @@ pub struct AttachedBoard {
 }
 
 impl AttachedBoard {
-    fn new(port: PathBuf, usb_serial: Option<String>, platform: Platform, access: Access) -> Self {
+    fn new(port: PathBuf, usb_serial: Option<String>, platform: Option<Platform>, access: Access) -> Self {
         let device_id = usb_serial.as_deref().and_then(|serial| DeviceId::parse(serial).ok());
         Self { port, usb_serial, device_id, platform, access, hub_path: None }
     }
@@ -55,7 +55,10 @@ impl AttachedBoard {
 
 impl fmt::Display for AttachedBoard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({}, ", shown(&self.port), self.platform)?;
+        write!(f, "{} (", shown(&self.port))?;
+        if let Some(platform) = self.platform {
+            write!(f, "{platform}, ")?;
+        }
         match &self.device_id {
             Some(id) => write!(f, "{id}")?,
             None => f.write_str("id not told over USB")?,
@@ -234,7 +237,7 @@ impl SystemLister {
         let platform = platform_of(number(device, "idProduct")?)?;
         let port = self.dev.join(terminal.file_name()?);
         let access = (self.access)(&port);
-        let mut board = AttachedBoard::new(port, attribute_of(device, "serial"), platform, access);
+        let mut board = AttachedBoard::new(port, attribute_of(device, "serial"), Some(platform), access);
         board.hub_path = device.file_name().and_then(OsStr::to_str).map(str::to_owned);
         let interface = number(&interface, "bInterfaceNumber").and_then(|n| n.try_into().ok()).unwrap_or(0);
         Some((device.to_owned(), interface, board))
@@ -292,11 +295,11 @@ fn from_port_info(port: serialport::SerialPortInfo, access: fn(&Path) -> Access)
     let platform = platform_of(usb.pid)?;
     let path = PathBuf::from(port.port_name);
     let access = access(&path);
-    Some(AttachedBoard::new(path, usb.serial_number, platform, access))
+    Some(AttachedBoard::new(path, usb.serial_number, Some(platform), access))
 }
 
 /// A directory of links that stands in for a hub: each link leads to a port and is named by the USB
-/// serial number of the board there, as in `/dev/photon`.
+/// serial number of the board there, as in `/dev/photon`. What kind of board it is they do not tell.
 #[derive(Debug, Clone)]
 pub struct DirLister {
     directory: PathBuf,
@@ -317,7 +320,7 @@ impl Lister for DirLister {
             let access = (self.access)(&port);
             // A link that leads nowhere is a board that was unplugged.
             let there = !serial.starts_with('.') && matches!(access, Access::Granted | Access::Forbidden(_));
-            there.then(|| AttachedBoard::new(port, Some(serial), Platform::Photon, access))
+            there.then(|| AttachedBoard::new(port, Some(serial), None, access))
         });
         Ok(in_order(boards.collect()))
     }
@@ -474,7 +477,7 @@ pub fn find(target: &UsbTarget, lister: &dyn Lister) -> Result<Found, FindError>
         UsbTarget::Port(port) => return at_port(port, lister),
     };
     usable(&board.port, board.access)?;
-    Ok(Found { port: board.port, device_id: board.device_id, platform: Some(board.platform) })
+    Ok(Found { port: board.port, device_id: board.device_id, platform: board.platform })
 }
 
 fn only(boards: Vec<AttachedBoard>) -> Result<AttachedBoard, FindError> {
@@ -504,7 +507,7 @@ fn at_port(port: &Path, lister: &dyn Lister) -> Result<Found, FindError> {
     Ok(Found {
         port: port.to_owned(),
         device_id: device_id.or_else(|| named_by_link(port)),
-        platform: known.map(|board| board.platform),
+        platform: known.and_then(|board| board.platform),
     })
 }
 
@@ -616,7 +619,11 @@ mod tests {
         let seen: Vec<_> = boards
             .iter()
             .map(|b| {
-                (b.port.file_name().unwrap().to_str().unwrap(), b.platform, b.hub_path.as_deref().unwrap())
+                (
+                    b.port.file_name().unwrap().to_str().unwrap(),
+                    b.platform.unwrap(),
+                    b.hub_path.as_deref().unwrap(),
+                )
             })
             .collect();
         assert_eq!(seen, [("ttyACM2", Platform::P1, "1-1.3"), ("ttyACM10", Platform::Photon, "1-1.4")]);

@@ -58,6 +58,18 @@ fn is_member(record: &DeviceRecord, product: &Product) -> bool {
     record.product_id.is_none_or(|id| id == product.id) && !record.quarantined && !record.denied
 }
 
+/// Refuses a board of another kind than the product's. Either may be unknown.
+fn fits(product: &Product, board: Option<Platform>) -> Result<(), Failure> {
+    match (product.platform, board) {
+        (Some(wanted), Some(is)) if wanted != is => Err(Failure::new(
+            FailureCode::WrongPlatform,
+            format!("product {} is for the {wanted}, and this board is a {is}", product.id),
+        )
+        .in_step(Step::CheckDevice)),
+        _ => Ok(()),
+    }
+}
+
 /// The steps of one run.
 pub struct Steps<'a> {
     pub job: &'a Job,
@@ -170,6 +182,8 @@ impl Steps<'_> {
             };
             self.expect(&identity.id)?;
             device.takes_claim_code(&identity)?;
+            // A link on the hub tells an id but no kind of board, so this may be the first to tell.
+            self.product.get().map_or(Ok(()), |product| fits(product, identity.platform))?;
             let note = identity.firmware.as_ref().map(|v| format!("Device OS {v}")).unwrap_or_default();
             Ok::<_, Ended>((identity, Outcome::Done, note))
         };
@@ -243,15 +257,7 @@ impl Steps<'_> {
             let deadline = self.deadline("reading the device");
             let record = self.cloud(Step::CheckDevice).device(product, &board.id, deadline).await?;
             let of = self.product.wait().await;
-            if let (Some(wanted), Some(is)) = (of.platform, board.platform)
-                && wanted != is
-            {
-                return Err(Failure::new(
-                    FailureCode::WrongPlatform,
-                    format!("product {} is for the {wanted}, and this board is a {is}", of.id),
-                )
-                .into());
-            }
+            fits(of, board.platform)?;
             let Some(record) = record else {
                 return Ok((None, Outcome::AlreadySo, "not in the product yet".into()));
             };

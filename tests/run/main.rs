@@ -1,0 +1,15 @@
+//! The program itself, as a process, over real ptys and sockets: a board from plugged in to verified,
+//! and all that can go wrong on the way.
+#![cfg(unix)]
+
+mod already;
+mod bench;
+mod cloud_faults;
+mod happy;
+mod interrupted;
+mod killed;
+mod output;
+mod photon_faults;
+mod refusals;
+mod requests;
+mod secrets;
