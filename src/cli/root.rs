@@ -68,7 +68,7 @@ enum Command {
 #[derive(Debug, Subcommand)]
 enum Simulate {
     /// Particle's cloud on a loopback port
-    Cloud(simulate_cloud::SimulateCloud),
+    Cloud(simulate_cloud::Args),
     /// A Photon on a pseudo-terminal
     #[cfg(unix)]
     Photon(Box<simulate_photon::Args>),
@@ -126,11 +126,11 @@ fn dispatch(cli: Cli) -> Result<(), ToldFailure> {
         #[cfg(unix)]
         Some(Command::Demo(args)) => interruptible(async |signals| demo::run(&args, style, &signals).await),
         Some(Command::Simulate(Simulate::Cloud(args))) => {
-            interruptible(async |_| Ok(simulate_cloud::run(args).await?))
+            interruptible(async |signals| Ok(simulate_cloud::run(args, signals.first()).await?))
         }
         #[cfg(unix)]
         Some(Command::Simulate(Simulate::Photon(args))) => {
-            interruptible(async |_| Ok(simulate_photon::run(*args).await?))
+            interruptible(async |signals| Ok(simulate_photon::run(*args, signals.first()).await?))
         }
     }
 }
