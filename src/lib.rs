@@ -1,6 +1,6 @@
 //! Takes a Particle Photon from its bag to a customer's account.
 //!
-//! The main job reads top to bottom in [`workflow::run`]. The rooms, from the ground up; each uses
+//! The main job reads top to bottom in [`workflow::run()`]. The rooms, from the ground up; each uses
 //! only those above it in this list:
 //!
 //! | room | what lives there |

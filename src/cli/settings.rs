@@ -175,7 +175,7 @@ pub struct SettingsArgs {
     /// [env: PARTICLE_ACCESS_TOKEN, the token itself]
     #[arg(long, help_heading = HEADING, value_name = "PATH|-", value_parser = secret_source())]
     pub access_token_file: Option<SecretSource>,
-    /// Where the cloud is [env: PARTICLE_API_URL] [default: https://api.particle.io]
+    /// Where the cloud is [env: PARTICLE_API_URL] [default: Particle's own]
     #[arg(long, help_heading = HEADING, value_name = "URL")]
     pub api_url: Option<String>,
     /// The config file's profile to use [env: PROVISION_PROFILE] [default: default]

@@ -56,8 +56,10 @@ pub enum Prompt {
     ClaimCode,
     /// `SSID: `
     Ssid,
-    /// `Security 0=unsecured, …: `
+    /// `Security 0=unsecured, …, 5=WPA2 Enterprise: `
     Security,
+    /// `Security 0=unsecured, …, 3=WPA2: `, of firmware before 0.7.0.
+    OldSecurity,
     /// `Security Cipher 1=AES, …: `
     Cipher,
     /// `Password: `
@@ -81,7 +83,7 @@ const OPEN_PROMPTS: [(&[u8], Prompt); 9] = [
     (b"Enter 63-digit claim code: ", Prompt::ClaimCode),
     (b"SSID: ", Prompt::Ssid),
     (b"Security 0=unsecured, 1=WEP, 2=WPA, 3=WPA2, 4=WPA Enterprise, 5=WPA2 Enterprise: ", Prompt::Security),
-    (b"Security 0=unsecured, 1=WEP, 2=WPA, 3=WPA2: ", Prompt::Security),
+    (b"Security 0=unsecured, 1=WEP, 2=WPA, 3=WPA2: ", Prompt::OldSecurity),
     (b"Security Cipher 1=AES, 2=TKIP, 3=AES+TKIP: ", Prompt::Cipher),
     (b"Password: ", Prompt::Password),
     (b"EAP Type 0=PEAP/MSCHAPv2, 1=EAP-TLS: ", Prompt::EapType),
@@ -303,6 +305,8 @@ impl WayOut {
                 self.secured = true;
                 Some(b"3\n")
             }
+            // Before 0.7.0 an empty password is saved as an open network, so there is no way on.
+            Prompt::OldSecurity => None,
             Prompt::Cipher => self.secured.then_some(b"1\n"),
             Prompt::EapType => Some(b"1\n"),
             Prompt::Username | Prompt::ClientCertificate | Prompt::PrivateKey => {
@@ -407,6 +411,7 @@ mod tests {
     fn the_way_out_never_completes_what_could_be_saved() {
         let mut unknown = WayOut::default();
         assert_eq!(unknown.answer(Prompt::Cipher), None);
+        assert_eq!(unknown.answer(Prompt::OldSecurity), None);
         assert_eq!(unknown.answer(Prompt::OuterIdentity), None);
         assert_eq!(unknown.answer(Prompt::RootCa), None);
         let mut way = WayOut::default();
