@@ -8,7 +8,7 @@ use crate::{
     sim::cloud::{CloudConfig, Fault, SimCloud},
 };
 
-/// Runs a simulated cloud until Ctrl-C.
+/// Run a simulated Particle cloud on a loopback port, until Ctrl-C
 ///
 /// Prints one line of JSON on standard output when it is ready: api_url, product, product_slug,
 /// client_id, client_secret, user_token.

@@ -12,7 +12,7 @@ use crate::{
     sim::photon::{LeftIn, Network, PhotonConfig, PhotonFault, SimPhoton},
 };
 
-/// Simulates a Photon on a pseudo-terminal
+/// Run a simulated Photon on a pseudo-terminal, until Ctrl-C
 ///
 /// Prints one JSON line when it is ready, then runs until Ctrl-C. Lines on standard input are the
 /// person's hands: `setup` (hold SETUP), `reset`, `unplug`, `plug`.
