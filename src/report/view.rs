@@ -143,13 +143,18 @@ impl View for StepLines {
             }
             EventKind::DeviceKnown { .. } => {}
             EventKind::RunEnded { result, .. } => {
-                let failed = result.as_ref().err().and_then(|failure| failure.step);
+                let (already, failed) = match result {
+                    Ok(_) => (Some(Step::CheckDevice), None),
+                    Err(failure) => (None, failure.step),
+                };
                 for (step, (state, text)) in &mut self.steps {
                     let State::Running { since } = state else { continue };
                     let took = now.duration_since(*since);
-                    let (mark, said) = match failed == Some(*step) {
-                        true => (Mark::Bad, "failed"),
-                        false => (Mark::Stopped, "stopped"),
+                    // A run that ends well with its check of the device still open has found all done.
+                    let (mark, said) = match Some(*step) {
+                        step if step == already => (Mark::Good, "all is so already"),
+                        step if step == failed => (Mark::Bad, "failed"),
+                        _ => (Mark::Stopped, "stopped"),
                     };
                     *state = State::Ended { mark, took };
                     *text = said.into();
@@ -256,7 +261,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::model::{Action, Events, Failure, FailureCode};
+    use crate::model::{Action, Events, Failure, FailureCode, Summary};
 
     const SIZE: Size = Size { rows: 24, columns: 80 };
 
@@ -329,6 +334,22 @@ mod tests {
             vec![started(Step::Listening), started(Step::SignIn), failed(0, Some(Step::SignIn))],
         );
         assert_eq!(text, "- listening           0.0 s  stopped\n✗ sign in             0.0 s  failed");
+    }
+
+    #[test]
+    fn a_run_that_finds_all_done_does_not_look_broken_off() {
+        let summary = Summary {
+            device_id: DeviceId::parse("3b0021001747353236343033").unwrap(),
+            platform: None,
+            firmware: None,
+            customer: None,
+            product: None,
+            already: true,
+            dry_run: false,
+        };
+        let end = EventKind::RunEnded { result: Ok(summary), device_id: None, took: Duration::ZERO };
+        let text = shown(&mut StepLines::new(Paint(false)), SIZE, vec![started(Step::CheckDevice), (0, end)]);
+        assert_eq!(text, "✓ check device        0.0 s  all is so already");
     }
 
     #[test]
