@@ -96,8 +96,10 @@ fn dispatch(cli: Cli) -> Result<(), ToldFailure> {
         Output::Text if cli.global.verbose > 0 || std::env::var_os("RUST_LOG").is_some() => Style::Plain,
         Output::Text => Style::for_people(),
     };
+    let hold = || matches!(style, Style::Live { .. }).then(logging::Hold::new);
     let run = |args: &run::Args| {
         let ready = run::Ready::new(args)?;
+        let _held = hold();
         interruptible(async |signals| ready.run(style, &signals).await)
     };
     match cli.command {
@@ -113,13 +115,18 @@ fn dispatch(cli: Cli) -> Result<(), ToldFailure> {
             let lister = args.directory.lister(&Environment::of_process());
             list::run(json, &*lister, &mut io::stdout().lock()).map_err(|failure| match json {
                 // The empty list has been printed, and says it all.
-                true => ToldFailure { code: failure.code, untold: None },
-                false => failure.into(),
+                true if failure.code == FailureCode::NoDevice => {
+                    ToldFailure { code: failure.code, untold: None }
+                }
+                _ => failure.into(),
             })
         }
         Some(Command::Udev(args)) => Ok(udev::run(&args, &mut io::stdout().lock())?),
         #[cfg(unix)]
-        Some(Command::Demo(args)) => interruptible(async |signals| demo::run(&args, style, &signals).await),
+        Some(Command::Demo(args)) => {
+            let _held = hold();
+            interruptible(async |signals| demo::run(&args, style, &signals).await)
+        }
         Some(Command::Simulate(Simulate::Cloud(args))) => {
             interruptible(async |signals| Ok(simulate_cloud::run(args, signals.first()).await?))
         }
