@@ -7,6 +7,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
+use serde_json::Value;
 
 use super::{explain::WORDING, run::ToldFailure, signals::Signals};
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
         serial::SystemPorts,
     },
     model::{CustomerTemplate, DeviceId, Events, Failure, FailureCode, ProductRef, Summary},
-    report::{Reporter, Style},
+    report::{self, Reporter, Style},
     sim::{
         cloud::{CloudConfig, SimCloud},
         photon::{PhotonConfig, SimPhoton},
@@ -29,7 +30,7 @@ use crate::{
 const JOINING: Duration = Duration::from_millis(400);
 const CLAIMING: Duration = Duration::from_millis(200);
 
-/// Tries it all with no hardware.
+/// Try it all with no hardware: a simulated cloud and simulated Photons
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// How many simulated Photons, all at once
@@ -55,13 +56,11 @@ pub async fn run(args: &Args, style: Style, signals: &Signals) -> Result<(), Tol
         .collect::<io::Result<Vec<_>>>()
         .map_err(|e| cannot("a simulated Photon", e))?;
     if style != Style::Json {
-        say(&format!(
-            "Simulated: a cloud at {} and {} on {}.",
-            info.api_url,
-            if photons.len() == 1 { "a Photon".into() } else { format!("{} Photons", photons.len()) },
-            photons.first().map(|p| p.usb().display().to_string()).unwrap_or_default()
-                + if photons.len() > 1 { ", …" } else { "" },
-        ));
+        let photons = match &photons[..] {
+            [one] => format!("a Photon on {}", one.usb().display()),
+            many => format!("{} Photons on pseudo-terminals", many.len()),
+        };
+        say(&format!("Simulated: a cloud at {} and {photons}.", info.api_url));
     }
     let cloud = Cloud::new(CloudSettings {
         api_url: ApiUrl::parse(&info.api_url)
@@ -105,24 +104,25 @@ fn job(product: &str) -> Result<Job, Failure> {
     })
 }
 
-/// The cloud's own word on what was provisioned.
+/// The cloud's own word on what was provisioned, which has to agree with the runs'.
 fn show<'a>(summaries: impl Iterator<Item = &'a Summary>, sim: &SimCloud, took: Duration) {
-    let mut count = 0;
+    let mut records = Vec::new();
     for summary in summaries {
         let record = sim.device(summary.device_id.as_str()).unwrap_or_default();
-        let text = |key: &str| record.get(key).map(|v| v.to_string().replace('"', "")).unwrap_or_default();
-        say(&format!(
-            "The cloud's record of {}: owner {}, product {}, online {}.",
-            summary.device_id,
-            text("owner"),
-            text("product_id"),
-            text("online"),
-        ));
-        count += 1;
+        let owner = record.get("owner").and_then(Value::as_str).unwrap_or("nobody").to_owned();
+        let online = record.get("online") == Some(&Value::Bool(true));
+        let as_reported = summary.customer.as_ref().is_some_and(|customer| customer.is(&owner)) && online;
+        records.push((owner, as_reported));
     }
-    let boards = if count == 1 { "board" } else { "boards" };
+    let so = records.iter().filter(|(_, as_reported)| *as_reported).count();
+    match &records[..] {
+        [] => {}
+        [(owner, true)] => say(&format!("The cloud has it online, and owned by {owner}.")),
+        _ => say(&format!("The cloud has {so} of {} online, and owned by their customers.", records.len())),
+    }
     say(&format!(
-        "{count} {boards} provisioned in {:.1} s, with {} requests to the cloud.",
+        "{} provisioned in {:.1} s, with {} requests to the cloud.",
+        if records.len() == 1 { "1 board".into() } else { format!("{} boards", records.len()) },
         took.as_secs_f64(),
         sim.requests().len()
     ));
@@ -130,7 +130,7 @@ fn show<'a>(summaries: impl Iterator<Item = &'a Summary>, sim: &SimCloud, took: 
 
 fn say(line: &str) {
     // Nobody is there to be told that nobody reads.
-    let _ = writeln!(io::stdout().lock(), "{line}");
+    let _ = writeln!(io::stdout().lock(), "{}", report::for_stdout(line, 0));
 }
 
 fn cannot(what: &str, error: io::Error) -> Failure {

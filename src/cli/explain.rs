@@ -12,9 +12,9 @@ pub const WORDING: Wording = Wording { hint, exit_code: super::exit::code };
 pub fn hint(failure: &Failure) -> String {
     use FailureCode as F;
     match failure.code {
-        F::Configuration => "see `provision help`, and the README's page on settings",
+        F::Configuration => "see `provision --help`, and the README's section on settings",
         F::NoDevice => {
-            "plug the board in with a cable that carries data, and look at `provision list`; a board that blinks yellow is in DFU mode and has no serial port: press RESET"
+            "plug the board in with a cable that carries data (some only charge), and look at `provision list`; a board that blinks yellow is in DFU mode and has no serial port: press RESET"
         }
         F::SeveralDevices => "name one of them: `--usb PORT` or `--usb DEVICE_ID`",
         F::PortForbidden => "run `sudo provision udev install`, then plug the board in again",

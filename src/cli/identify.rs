@@ -4,11 +4,14 @@ use serde_json::json;
 
 use super::{environment::Environment, run::UsbArgs};
 use crate::{
-    device::{Manner, SetupDevice},
+    device::{Manner, Patience, SetupDevice},
     model::{Failure, Identity},
 };
 
-/// What a listening board says of itself; nothing is changed, and no network is needed.
+/// Tell who a listening board is
+///
+/// Device id, platform, firmware, claimed bit and MAC, as far as its wire tells them. Nothing is changed
+/// but that a dialogue which somebody left open is left; no network is needed.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -17,7 +20,7 @@ pub struct Args {
 
 /// Asks the board and gives what to print.
 pub async fn run(args: &Args, as_json: bool) -> Result<String, Failure> {
-    let mut device = args.usb.device(None, &Environment::of_process())?;
+    let mut device = args.usb.device(None, &Environment::of_process(), Patience::default(), None)?;
     let identity = async {
         device.find().await?;
         device.reach(Manner::Tidy, &|_| {}).await

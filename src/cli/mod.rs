@@ -1,6 +1,7 @@
 //! The command line: commands, settings, wording, exit codes. No logic that a user of the library
 //! would miss.
 
+mod announce;
 #[cfg(unix)]
 mod demo;
 pub mod environment;

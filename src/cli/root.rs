@@ -9,7 +9,7 @@ use super::{
     signals::Signals, simulate_cloud, simulate_photon, udev,
 };
 use crate::{
-    model::{Failure, FailureCode, redact},
+    model::{Failure, FailureCode},
     report::{self, Style},
 };
 
@@ -19,7 +19,8 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(name = "provision", version, max_term_width = 100, args_conflicts_with_subcommands = true)]
 #[command(
-    after_help = "Exit codes: 0 done; 1 unexpected; 2 usage; 10 no device; 11 not listening; 12 device refused;
+    after_help = "Settings also come from the environment and from provision.toml; --help tells all, and each command has a --help of its own. `provision demo` shows it at work with no hardware.",
+    after_long_help = "Exit codes: 0 done; 1 unexpected; 2 usage; 10 no device; 11 not listening; 12 device refused;
 20 sign-in refused; 21 cloud refused; 22 cloud unreachable; 30 not verified; 40 somebody else's; 130 interrupted"
 )]
 struct Cli {
@@ -47,29 +48,23 @@ enum Output {
     Json,
 }
 
+// What a command does is told where its flags are.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Take one Photon to its customer
     Run(Box<run::Args>),
-    /// Tell who a listening board is
     Identify(identify::Args),
-    /// List the attached Photons
     List(list::Args),
-    /// Try it all with no hardware: a simulated cloud and simulated Photons
     #[cfg(unix)]
     Demo(demo::Args),
     /// Run a simulator until Ctrl-C
     #[command(subcommand)]
     Simulate(Simulate),
-    /// The rule that lets you open the boards' ports on Linux
     Udev(udev::UdevArgs),
 }
 
 #[derive(Debug, Subcommand)]
 enum Simulate {
-    /// Particle's cloud on a loopback port
-    Cloud(simulate_cloud::SimulateCloud),
-    /// A Photon on a pseudo-terminal
+    Cloud(simulate_cloud::Args),
     #[cfg(unix)]
     Photon(Box<simulate_photon::Args>),
 }
@@ -78,7 +73,7 @@ enum Simulate {
 pub fn main() -> u8 {
     // Nothing at all: a person who wants to know what this is.
     if std::env::args_os().len() == 1 {
-        let _ = Cli::command().print_long_help();
+        let _ = Cli::command().print_help();
         return exit::USAGE;
     }
     let cli = match Cli::try_parse() {
@@ -101,8 +96,10 @@ fn dispatch(cli: Cli) -> Result<(), ToldFailure> {
         Output::Text if cli.global.verbose > 0 || std::env::var_os("RUST_LOG").is_some() => Style::Plain,
         Output::Text => Style::for_people(),
     };
+    let hold = || matches!(style, Style::Live { .. }).then(logging::Hold::new);
     let run = |args: &run::Args| {
         let ready = run::Ready::new(args)?;
+        let _held = hold();
         interruptible(async |signals| ready.run(style, &signals).await)
     };
     match cli.command {
@@ -118,19 +115,24 @@ fn dispatch(cli: Cli) -> Result<(), ToldFailure> {
             let lister = args.directory.lister(&Environment::of_process());
             list::run(json, &*lister, &mut io::stdout().lock()).map_err(|failure| match json {
                 // The empty list has been printed, and says it all.
-                true => ToldFailure { code: failure.code, untold: None },
-                false => failure.into(),
+                true if failure.code == FailureCode::NoDevice => {
+                    ToldFailure { code: failure.code, untold: None }
+                }
+                _ => failure.into(),
             })
         }
         Some(Command::Udev(args)) => Ok(udev::run(&args, &mut io::stdout().lock())?),
         #[cfg(unix)]
-        Some(Command::Demo(args)) => interruptible(async |signals| demo::run(&args, style, &signals).await),
+        Some(Command::Demo(args)) => {
+            let _held = hold();
+            interruptible(async |signals| demo::run(&args, style, &signals).await)
+        }
         Some(Command::Simulate(Simulate::Cloud(args))) => {
-            interruptible(async |_| Ok(simulate_cloud::run(args).await?))
+            interruptible(async |signals| Ok(simulate_cloud::run(args, signals.first()).await?))
         }
         #[cfg(unix)]
         Some(Command::Simulate(Simulate::Photon(args))) => {
-            interruptible(async |_| Ok(simulate_photon::run(*args).await?))
+            interruptible(async |signals| Ok(simulate_photon::run(*args, signals.first()).await?))
         }
     }
 }
@@ -143,7 +145,11 @@ fn interruptible(work: impl AsyncFnOnce(Signals) -> Result<(), ToldFailure>) -> 
         let signals = Signals::listen();
         tokio::select! {
             ended = work(signals.clone()) => ended,
-            () = signals.second() => Err(ToldFailure { code: FailureCode::Interrupted, untold: None }),
+            () = signals.second() => Err(Failure::new(
+                FailureCode::Interrupted,
+                "interrupted twice, and left at once, without tidying up",
+            )
+            .into()),
         }
     });
     // What is still under way on the runtime's helper threads is not waited for.
@@ -161,13 +167,9 @@ fn print(text: &str) -> Result<(), Failure> {
 /// Shows a failure that nobody has shown yet, and gives its exit code.
 fn tell(failure: ToldFailure, output: Output) -> u8 {
     if let Some(failure) = failure.untold {
-        let step = failure.step.map(|s| format!("{s}: ")).unwrap_or_default();
         let _ = match output {
             Output::Json => writeln!(io::stdout(), "{}", report::result_line(&failure, WORDING)),
-            Output::Text => {
-                let text = format!("error: {step}{failure}\n  next: {}", (WORDING.hint)(&failure));
-                writeln!(io::stderr(), "{}", redact(&text))
-            }
+            Output::Text => writeln!(io::stderr(), "{}", report::explain(&failure, WORDING, "")),
         };
     }
     exit::code(failure.code)

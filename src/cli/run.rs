@@ -16,53 +16,60 @@ use crate::{
     device::{Patience, UsbPhoton},
     link::{discovery::UsbTarget, serial::SystemPorts},
     model::{DeviceId, Events, Failure, FailureCode, Invalid},
-    report::{Reporter, Style},
+    report::{self, Reporter, Style},
     workflow::{self, Job, Owner, Policy},
 };
 
-/// Which board, and how patient to be with it.
+/// Which board.
 #[derive(Debug, Clone, clap::Args)]
 pub struct UsbArgs {
     /// The board: a port (/dev/ttyACM0), a device id, or `auto` for the only one attached
-    #[arg(long, value_name = "PORT|DEVICE_ID|auto", value_parser = parse_target)]
+    #[arg(long, value_name = "BOARD", value_parser = parse_target)]
     pub usb: Option<UsbTarget>,
     #[command(flatten)]
     directory: UsbDirArgs,
-    /// How long to wait for the board to come to listening mode, a person's hands included
-    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = parse_duration)]
-    pub wait: Duration,
-    /// Type the claim code a character at a time, with a pause of so many milliseconds
-    #[arg(long, value_name = "MS", value_parser = parse_milliseconds)]
-    pub pace: Option<Duration>,
 }
 
 impl UsbArgs {
     /// The board that is meant, by flag or else by profile; nothing is opened yet.
-    pub fn device(&self, profile: Option<&UsbTarget>, env: &Environment) -> Result<UsbPhoton, Failure> {
+    pub fn device(
+        &self,
+        profile: Option<&UsbTarget>,
+        env: &Environment,
+        patience: Patience,
+        pace: Option<Duration>,
+    ) -> Result<UsbPhoton, Failure> {
         let target = self.usb.as_ref().or(profile).cloned().ok_or_else(|| {
             Failure::new(
                 FailureCode::Configuration,
                 "no board was named: --usb PORT, --usb DEVICE_ID, or --usb auto for the only one attached",
             )
         })?;
-        let patience = Patience { listening: self.wait, ..Patience::default() };
         let lister = Arc::from(self.directory.lister(env));
-        Ok(UsbPhoton::new(target, lister, Arc::new(SystemPorts), patience, self.pace))
+        Ok(UsbPhoton::new(target, lister, Arc::new(SystemPorts), patience, pace))
     }
 }
 
-/// Takes one Photon to its customer.
+/// Take one Photon to its customer
+///
+/// Each step looks before it acts, so a run that failed or was interrupted is simply run again.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     usb: UsbArgs,
     #[command(flatten)]
     settings: SettingsArgs,
+    /// How long to wait for the board to come to listening mode, a person's hands included
+    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = parse_duration, hide_short_help = true)]
+    wait: Duration,
+    /// Type the claim code a character at a time, with a pause of so many milliseconds
+    #[arg(long, value_name = "MS", value_parser = parse_milliseconds, hide_short_help = true)]
+    pace: Option<Duration>,
     /// The id that the board must have; another board is refused
-    #[arg(long, value_name = "ID", value_parser = DeviceId::parse)]
+    #[arg(long, value_name = "ID", value_parser = DeviceId::parse, hide_short_help = true)]
     device_id: Option<DeviceId>,
     /// Whose the device shall be: a customer of the product, or the signed-in developer
-    #[arg(long, value_enum, default_value_t = OwnerKind::Customer)]
+    #[arg(long, value_enum, default_value_t = OwnerKind::Customer, hide_short_help = true)]
     owner: OwnerKind,
     /// Take the device off its present owner, if that is another customer of the product
     #[arg(long)]
@@ -71,7 +78,7 @@ pub struct Args {
     #[arg(long)]
     dry_run: bool,
     /// How long to wait for the cloud to show the new owner [default: 2m]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, hide_short_help = true)]
     timeout: Option<Duration>,
 }
 
@@ -98,12 +105,14 @@ impl Ready {
         let mut secrets = SecretReader::of_process();
         let settings = args.settings.resolve(&env, &mut secrets)?;
         let usb = settings.usb.as_ref().map(|setting| &setting.value);
-        let device = args.usb.device(usb, &env)?;
+        let patience = Patience { listening: args.wait, ..Patience::default() };
+        let device = args.usb.device(usb, &env, patience, args.pace)?;
         let job = job(args, &settings)?;
         let cloud = cloud(&job.owner, &settings, &mut secrets, Directories::of(&env))?;
         for warning in secrets.take_warnings() {
             // Nobody reads standard error, so nobody can be warned.
-            let _ = writeln!(std::io::stderr(), "warning: {warning}");
+            let warning = report::for_stderr(&format!("warning: {warning}"), 9);
+            let _ = writeln!(std::io::stderr(), "{warning}");
         }
         Ok(Self { job, cloud, device })
     }

@@ -141,8 +141,8 @@ const ACCESS_TOKEN: Places = Places {
 /// Which board directory to look in; for commands that look for boards.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct UsbDirArgs {
-    /// Take the links in this directory for the boards on USB (for simulations; also PROVISION_USB_DIR)
-    #[arg(long, value_name = "DIR")]
+    /// For simulations: take the links in this directory for the boards on USB [env: PROVISION_USB_DIR]
+    #[arg(long, value_name = "DIR", hide_short_help = true)]
     pub usb_dir: Option<PathBuf>,
 }
 
@@ -173,16 +173,16 @@ pub struct SettingsArgs {
     pub client_secret_file: Option<SecretSource>,
     /// A file with an access token to use instead of a client, or - for standard input
     /// [env: PARTICLE_ACCESS_TOKEN, the token itself]
-    #[arg(long, help_heading = HEADING, value_name = "PATH|-", value_parser = secret_source())]
+    #[arg(long, help_heading = HEADING, value_name = "PATH|-", value_parser = secret_source(), hide_short_help = true)]
     pub access_token_file: Option<SecretSource>,
     /// Where the cloud is [env: PARTICLE_API_URL] [default: Particle's own]
-    #[arg(long, help_heading = HEADING, value_name = "URL")]
+    #[arg(long, help_heading = HEADING, value_name = "URL", hide_short_help = true)]
     pub api_url: Option<String>,
     /// The config file's profile to use [env: PROVISION_PROFILE] [default: default]
-    #[arg(long, help_heading = HEADING, value_name = "NAME")]
+    #[arg(long, help_heading = HEADING, value_name = "NAME", hide_short_help = true)]
     pub profile: Option<String>,
     /// The config file [env: PROVISION_CONFIG] [default: provision.toml in the config directory]
-    #[arg(long, help_heading = HEADING, value_name = "PATH")]
+    #[arg(long, help_heading = HEADING, value_name = "PATH", hide_short_help = true)]
     pub config: Option<PathBuf>,
     /// Refuses what must not be a flag.
     #[command(flatten)]

@@ -1,18 +1,19 @@
 //! `provision simulate cloud`.
 
-use std::{io::Write, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use super::announce::announce;
 use crate::{
     model::{Failure, FailureCode},
     sim::cloud::{CloudConfig, Fault, SimCloud},
 };
 
-/// Runs a simulated cloud until Ctrl-C.
+/// Run a simulated Particle cloud on a loopback port, until Ctrl-C
 ///
 /// Prints one line of JSON on standard output when it is ready: api_url, product, product_slug,
 /// client_id, client_secret, user_token.
 #[derive(Debug, clap::Args)]
-pub struct SimulateCloud {
+pub struct Args {
     /// Where to listen; port 0 takes any free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     pub listen: SocketAddr,
@@ -46,8 +47,8 @@ pub enum Switch {
     Off,
 }
 
-/// Serves until Ctrl-C or a request to terminate. Fails if it cannot listen, or cannot use its file.
-pub async fn run(args: SimulateCloud) -> Result<(), Failure> {
+/// Serves until `stop` ends. Fails if it cannot listen, or cannot use its file.
+pub async fn run(args: Args, stop: impl Future<Output = ()>) -> Result<(), Failure> {
     let config = CloudConfig {
         listen: args.listen,
         state_file: args.state,
@@ -57,42 +58,13 @@ pub async fn run(args: SimulateCloud) -> Result<(), Failure> {
         platform_id: args.platform,
         ..CloudConfig::default()
     };
-    let unexpected = |what: &str| Failure::new(FailureCode::Unexpected, what);
-    // Before the ready line: who reads it may send the signal at once.
-    let stop = stop_signal().map_err(|e| unexpected("signals cannot be caught").because(e))?;
     let cloud = SimCloud::start(config).await.map_err(|error| {
         Failure::new(FailureCode::Configuration, "the simulated cloud cannot be started").because(error)
     })?;
-    let ready = serde_json::to_string(&cloud.info())
-        .map_err(|e| unexpected("the ready line cannot be written").because(e))?;
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{ready}")
-        .and_then(|()| out.flush())
-        .map_err(|e| unexpected("the ready line cannot be written").because(e))?;
-    drop(out);
+    announce(&cloud.info())?;
     stop.await;
-    cloud.shutdown().await.map_err(|e| unexpected("the state could not be stored").because(e))
-}
-
-/// Resolves at the first Ctrl-C or termination signal after this call.
-#[cfg(unix)]
-fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    })
-}
-
-/// Resolves at the first Ctrl-C after this call.
-#[cfg(windows)]
-fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
-    let mut interrupt = tokio::signal::windows::ctrl_c()?;
-    Ok(async move {
-        interrupt.recv().await;
+    cloud.shutdown().await.map_err(|error| {
+        Failure::new(FailureCode::Unexpected, "the state could not be stored").because(error)
     })
 }
 
@@ -105,7 +77,7 @@ mod tests {
     #[derive(Parser)]
     struct Line {
         #[command(flatten)]
-        args: SimulateCloud,
+        args: Args,
     }
 
     #[test]

@@ -3,18 +3,16 @@
 use std::{io::BufRead, path::PathBuf, time::Duration};
 
 use serde_json::json;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::mpsc,
-};
+use tokio::sync::mpsc;
 use url::Url;
 
+use super::announce::announce;
 use crate::{
     model::{DeviceId, Failure, FailureCode, FirmwareVersion, Platform},
     sim::photon::{LeftIn, Network, PhotonConfig, PhotonFault, SimPhoton},
 };
 
-/// Simulates a Photon on a pseudo-terminal
+/// Run a simulated Photon on a pseudo-terminal, until Ctrl-C
 ///
 /// Prints one JSON line when it is ready, then runs until Ctrl-C. Lines on standard input are the
 /// person's hands: `setup` (hold SETUP), `reset`, `unplug`, `plug`.
@@ -78,34 +76,27 @@ pub struct Args {
     fault: Vec<PhotonFault>,
 }
 
-/// Runs it until Ctrl-C or SIGTERM, and takes its link away.
+/// Runs it until `stop` ends, and takes its link away.
 ///
 /// # Errors
 ///
 /// `Configuration` for a board that there cannot be, `Unexpected` when the system has no pty.
-pub async fn run(args: Args) -> Result<(), Failure> {
-    let unexpected = |error: std::io::Error| {
-        Failure::new(FailureCode::Unexpected, "the simulated Photon cannot run").because(error)
-    };
-    // Before anything can be cleaned up: a signal that comes early must not leave the link behind.
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(unexpected)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(unexpected)?;
-
+pub async fn run(args: Args, stop: impl Future<Output = ()>) -> Result<(), Failure> {
     let config = config(args)?;
     let device_id = config.device_id.clone();
     let photon = SimPhoton::start(config).map_err(|error| match error.kind() {
         std::io::ErrorKind::InvalidInput | std::io::ErrorKind::AlreadyExists => {
             Failure::new(FailureCode::Configuration, "there is no such simulated Photon").because(error)
         }
-        _ => unexpected(error),
+        _ => Failure::new(FailureCode::Unexpected, "the simulated Photon cannot run").because(error),
     })?;
-    announce(&json!({ "device_id": device_id, "usb": photon.usb() })).map_err(unexpected)?;
+    announce(&json!({ "device_id": device_id, "usb": photon.usb() }))?;
 
     let mut hands = lines_of_stdin();
+    let mut stop = std::pin::pin!(stop);
     loop {
         tokio::select! {
-            _ = interrupt.recv() => return Ok(()),
-            _ = terminate.recv() => return Ok(()),
+            () = &mut stop => return Ok(()),
             Some(hand) = hands.recv() => match hand.trim() {
                 "setup" => photon.press_setup(),
                 "reset" => photon.reset(),
@@ -148,13 +139,6 @@ fn random_id() -> Result<DeviceId, Failure> {
     let text = format!("{:06x}001747{:012x}", fastrand::u32(..1 << 24), fastrand::u64(..1 << 48));
     DeviceId::parse(&text)
         .map_err(|e| Failure::new(FailureCode::Unexpected, "no id could be made up").because(e))
-}
-
-fn announce(line: &serde_json::Value) -> std::io::Result<()> {
-    use std::io::Write;
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{line}")?;
-    out.flush()
 }
 
 /// Read by a thread of its own: a read from standard input cannot be called off, and must not hold the

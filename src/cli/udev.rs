@@ -20,8 +20,10 @@ const APPLY: [&[&str]; 3] = [
     &["trigger", "--subsystem-match=tty"],
 ];
 
-/// Show or install the udev rule: access to boards for the user at the machine and for a group, no
-/// ModemManager on their consoles, and links /dev/photon/DEVICE_ID.
+/// Show or install the rule that lets you open the boards' ports on Linux
+///
+/// It gives access to the user at the machine and to a group, keeps ModemManager off the boards' consoles,
+/// and makes links /dev/photon/DEVICE_ID.
 #[derive(Debug, clap::Args)]
 pub struct UdevArgs {
     #[command(subcommand)]

@@ -1,145 +1,136 @@
-//! Lines that are redrawn in place: one a step, or one a lane when there are many.
+//! Lines that are redrawn in place: one a step, or one a lane when there are many; then the result.
 
-use std::{collections::HashMap, io, sync::mpsc, time::Duration};
+use std::{
+    io::{self, IsTerminal, Write},
+    sync::mpsc::{self, RecvTimeoutError},
+    time::{Duration, Instant},
+};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use console::Term;
 
 use super::{
-    Wording,
-    plain::{action_text, explanation, fail_line, outcome_text, pass_line},
+    Wording, explain,
+    plain::{fail_line, pass_line},
     put, seconds,
+    view::{LaneLines, Paint, Size, StepLines, View},
 };
-use crate::model::{Event, EventKind, Step, redact};
+use crate::model::{DeviceId, Event, EventKind, Failure, Summary, redact};
+
+/// From one picture to the next while nothing happens: what turns has to turn.
+const TICK: Duration = Duration::from_millis(100);
+/// The same when something has happened: events come in bursts.
+const SOON: Duration = Duration::from_millis(30);
 
 pub(super) fn draw(inbox: &mpsc::Receiver<Event>, wording: Wording, lanes: usize, colour: bool) {
-    let screen = MultiProgress::new();
     let paint = Paint(colour);
-    let mut ends = Vec::new();
     if lanes > 1 {
-        by_lane(inbox, &screen, paint, &mut ends)
+        let mut view = LaneLines::new(paint);
+        let ends = follow(inbox, &mut view);
+        if io::stdout().is_terminal() {
+            // Each lane's line is there to be read; what is missing is the sum.
+            put(io::stdout().lock(), &view.count());
+        }
+        tell(&ends, wording, colour, true);
     } else {
-        by_step(inbox, &screen, paint, &mut ends)
+        let ends = follow(inbox, &mut StepLines::new(paint));
+        tell(&ends, wording, colour, false);
     }
+}
+
+/// Draws until every sender is gone. Gives the runs' ends.
+fn follow(inbox: &mpsc::Receiver<Event>, view: &mut dyn View) -> Vec<Event> {
+    let mut screen = Screen { term: Term::buffered_stderr(), lines: 0 };
+    let mut ends = Vec::new();
+    let mut drawn: Option<Instant> = None;
+    let mut news = false;
+    loop {
+        let pause = if news { SOON } else { TICK };
+        let due = drawn.map_or(Duration::ZERO, |at| (at + pause).saturating_duration_since(Instant::now()));
+        match inbox.recv_timeout(due) {
+            Ok(event) => {
+                view.take(&event, Instant::now());
+                news = true;
+                if matches!(event.kind, EventKind::RunEnded { .. }) {
+                    ends.push(event);
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                screen.show(view, false);
+                drawn = Some(Instant::now());
+                news = false;
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    screen.show(view, true);
+    ends
+}
+
+/// The part of the terminal that is drawn over.
+struct Screen {
+    term: Term,
+    lines: usize,
+}
+
+impl Screen {
+    /// Draws the next picture in place of the last one. A terminal that is gone cannot be told.
+    fn show(&mut self, view: &dyn View, last: bool) {
+        let (rows, columns) = self.term.size();
+        // The last column stays free: what some terminals do after it differs.
+        let size = Size { rows: rows.into(), columns: usize::from(columns).saturating_sub(1) };
+        let frame = view.frame(size, Instant::now(), last);
+        let draw = || -> io::Result<()> {
+            // On the cursor's own line may stand what was typed meanwhile, such as ^C.
+            self.term.clear_line()?;
+            self.term.clear_last_lines(self.lines.min(size.rows.saturating_sub(1)))?;
+            for line in &frame {
+                writeln!(&self.term, "{}", redact(line))?;
+            }
+            self.term.flush()
+        };
+        let _ = draw();
+        self.lines = frame.len();
+    }
+}
+
+/// The results, after the last picture. Where standard output goes elsewhere, it gets plain lines.
+fn tell(ends: &[Event], wording: Wording, colour: bool, lanes: bool) {
+    let on_screen = io::stdout().is_terminal();
     for end in ends {
         let EventKind::RunEnded { result, device_id, took } = &end.kind else { continue };
-        match result {
-            Ok(summary) => put(io::stdout().lock(), &redact(&paint.good(&pass_line(summary, *took)))),
-            Err(failure) => {
-                put(io::stdout().lock(), &paint.bad(&fail_line(device_id.as_ref(), failure, *took)));
-                put(io::stderr().lock(), &redact(&explanation(failure, wording)));
-            }
+        let lane = if lanes { format!("[{}] ", end.lane + 1) } else { String::new() };
+        let line = match result {
+            _ if on_screen && lanes => None,
+            Ok(summary) if on_screen => Some(pass_block(summary, *took, Paint(colour))),
+            Ok(summary) => Some(format!("{lane}{}", pass_line(summary, *took))),
+            Err(failure) if on_screen => Some(fail_block(device_id.as_ref(), failure, *took, Paint(colour))),
+            Err(failure) => Some(format!("{lane}{}", fail_line(device_id.as_ref(), failure, *took))),
+        };
+        if let Some(line) = line {
+            put(io::stdout().lock(), &redact(&line));
+        }
+        if let Err(failure) = result {
+            put(io::stderr().lock(), &explain(failure, wording, &lane));
         }
     }
 }
 
-/// A line a step, in the order in which the steps begin.
-fn by_step(inbox: &mpsc::Receiver<Event>, screen: &MultiProgress, paint: Paint, ends: &mut Vec<Event>) {
-    let mut bars: HashMap<Step, ProgressBar> = HashMap::new();
-    for event in inbox {
-        match &event.kind {
-            EventKind::StepStarted { step } => {
-                let bar = screen.add(spinner());
-                bar.set_prefix(format!("{:<16}", step.to_string()));
-                bars.insert(*step, bar);
-            }
-            EventKind::StepNote { step, note } => {
-                if let Some(bar) = bars.get(step) {
-                    bar.set_message(redact(note).into_owned());
-                }
-            }
-            EventKind::ActionNeeded { step, action } => {
-                if let Some(bar) = bars.get(step) {
-                    bar.set_message(paint.loud(action_text(action)));
-                }
-            }
-            EventKind::StepEnded { step, outcome, note, took } => {
-                if let Some(bar) = bars.remove(step) {
-                    let text = format!("{} {}", outcome_text(*outcome, note), paint.faint(&seconds(*took)));
-                    finish(&bar, &paint.good("✓"), &text);
-                }
-            }
-            EventKind::DeviceKnown { .. } => {}
-            EventKind::RunEnded { result, .. } => {
-                let failed = result.as_ref().err().and_then(|f| f.step);
-                for (step, bar) in bars.drain() {
-                    if Some(step) == failed {
-                        finish(&bar, &paint.bad("✗"), "failed")
-                    } else {
-                        bar.finish_and_clear()
-                    }
-                }
-                ends.push(event);
-            }
-        }
+/// What an operator reads in one glance, in lines that are short enough for any terminal.
+fn pass_block(summary: &Summary, took: Duration, paint: Paint) -> String {
+    let word = if summary.dry_run { "DRY RUN" } else { "PASS" };
+    let mut lines = vec![format!("{}  {}  {}", paint.verdict(word, true), summary.device_id, seconds(took))];
+    lines.push(match &summary.customer {
+        Some(customer) => format!("      customer {customer}"),
+        None => "      in the developer's account".into(),
+    });
+    lines.extend(summary.product.as_ref().map(|product| format!("      product {product}")));
+    if summary.already {
+        lines.push("      it was so already, and the board was left alone".into());
     }
+    lines.join("\n")
 }
 
-/// A line a lane, with the step it is in.
-fn by_lane(inbox: &mpsc::Receiver<Event>, screen: &MultiProgress, paint: Paint, ends: &mut Vec<Event>) {
-    let mut bars: HashMap<usize, ProgressBar> = HashMap::new();
-    for event in inbox {
-        let bar = bars.entry(event.lane).or_insert_with(|| {
-            let bar = screen.add(spinner());
-            bar.set_prefix(format!("{:>3}  {:<24}", event.lane + 1, ""));
-            bar
-        });
-        match &event.kind {
-            EventKind::DeviceKnown { device_id } => {
-                bar.set_prefix(format!("{:>3}  {device_id}", event.lane + 1))
-            }
-            EventKind::StepStarted { step } => bar.set_message(step.to_string()),
-            EventKind::StepNote { note, .. } => bar.set_message(redact(note).into_owned()),
-            EventKind::ActionNeeded { action, .. } => bar.set_message(paint.loud(action_text(action))),
-            EventKind::StepEnded { .. } => {}
-            EventKind::RunEnded { result, took, .. } => {
-                match result {
-                    Ok(_) => finish(bar, &paint.good("✓"), &format!("PASS {}", paint.faint(&seconds(*took)))),
-                    Err(failure) => finish(bar, &paint.bad("✗"), &format!("FAIL {}", failure.code.as_str())),
-                }
-                ends.push(event);
-            }
-        }
-    }
-}
-
-fn spinner() -> ProgressBar {
-    let bar = ProgressBar::new_spinner();
-    bar.set_style(style("{spinner} {prefix} {wide_msg} {elapsed}"));
-    bar.enable_steady_tick(Duration::from_millis(100));
-    bar
-}
-
-fn finish(bar: &ProgressBar, mark: &str, text: &str) {
-    bar.set_style(style(&format!("{mark} {{prefix}} {{wide_msg}}")));
-    bar.finish_with_message(text.to_owned());
-}
-
-fn style(template: &str) -> ProgressStyle {
-    // The templates are constants of this file but for a coloured mark, and hold no braces of their own.
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
-}
-
-#[derive(Clone, Copy)]
-struct Paint(bool);
-
-impl Paint {
-    fn wrap(self, code: &str, text: &str) -> String {
-        if self.0 { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
-    }
-
-    fn good(self, text: &str) -> String {
-        self.wrap("32", text)
-    }
-
-    fn bad(self, text: &str) -> String {
-        self.wrap("31;1", text)
-    }
-
-    fn loud(self, text: &str) -> String {
-        self.wrap("33;1", text)
-    }
-
-    fn faint(self, text: &str) -> String {
-        self.wrap("2", text)
-    }
+fn fail_block(device_id: Option<&DeviceId>, failure: &Failure, took: Duration, paint: Paint) -> String {
+    let id = device_id.map_or("unknown device", DeviceId::as_str);
+    format!("{}  {id}  {}  {}", paint.verdict("FAIL", false), failure.code.as_str(), seconds(took))
 }

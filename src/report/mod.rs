@@ -4,6 +4,8 @@
 mod json;
 mod live;
 mod plain;
+mod text;
+mod view;
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -12,9 +14,12 @@ use std::{
     time::Duration,
 };
 
-use crate::model::{Event, Failure, FailureCode};
+use console::Term;
+
+use crate::model::{Event, Failure, FailureCode, redact};
 
 pub use json::result_line;
+use text::wrap;
 
 /// How a run is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +87,33 @@ impl Reporter {
     pub fn finish(self) {
         drop(self.events);
         let _ = self.thread.join();
+    }
+}
+
+/// What failed, why, and what to do next; redacted, and on a terminal broken between words. Each line
+/// begins with `lane`.
+pub fn explain(failure: &Failure, wording: Wording, lane: &str) -> String {
+    let step = failure.step.map(|step| format!("{step}: ")).unwrap_or_default();
+    let lines =
+        [format!("{lane}error: {step}{failure}"), format!("{lane}  next: {}", (wording.hint)(failure))];
+    let text = lines.map(|line| for_stderr(&line, lane.len() + 8)).join("\n");
+    redact(&text).into_owned()
+}
+
+/// A text for standard error: broken between words if that is a terminal.
+pub fn for_stderr(text: &str, indent: usize) -> String {
+    wrapped(&Term::stderr(), text, indent)
+}
+
+/// A text for standard output: broken between words if that is a terminal.
+pub fn for_stdout(text: &str, indent: usize) -> String {
+    wrapped(&Term::stdout(), text, indent)
+}
+
+fn wrapped(term: &Term, text: &str, indent: usize) -> String {
+    match term.size_checked() {
+        Some((_, columns)) if term.is_term() => wrap(text, usize::from(columns).saturating_sub(1), indent),
+        _ => text.to_owned(),
     }
 }
 

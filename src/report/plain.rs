@@ -3,7 +3,7 @@
 
 use std::{io, sync::mpsc};
 
-use super::{Wording, put, seconds};
+use super::{Wording, explain, put, seconds};
 use crate::model::{Action, Event, EventKind, Failure, Outcome, Summary, redact};
 
 pub(super) fn draw(inbox: &mpsc::Receiver<Event>, wording: Wording, lanes: bool) {
@@ -23,7 +23,7 @@ pub(super) fn draw(inbox: &mpsc::Receiver<Event>, wording: Wording, lanes: bool)
                         io::stdout().lock(),
                         &format!("{lane}{}", fail_line(device_id.as_ref(), failure, *took)),
                     );
-                    say(&format!("{lane}{}", explanation(failure, wording)));
+                    put(io::stderr().lock(), &explain(failure, wording, &lane));
                 }
             },
         }
@@ -81,10 +81,4 @@ pub(super) fn fail_line(
 ) -> String {
     let id = device_id.map_or("unknown device", |id| id.as_str());
     redact(&format!("FAIL  {id}  {}  {}", failure.code.as_str(), seconds(took))).into_owned()
-}
-
-/// What failed, why, and what to do next.
-pub(super) fn explanation(failure: &Failure, wording: Wording) -> String {
-    let step = failure.step.map(|s| format!("{s}: ")).unwrap_or_default();
-    format!("error: {step}{failure}\n  next: {}", (wording.hint)(failure))
 }
