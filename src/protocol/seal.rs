@@ -103,41 +103,16 @@ fn first_der(bytes: &[u8]) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use rsa::{RsaPrivateKey, pkcs8::EncodePublicKey};
+    use rsa::pkcs8::EncodePublicKey;
 
     use super::{
-        super::openssl::{openssl, openssl_text},
+        super::{
+            openssl::{openssl, openssl_text},
+            recorded,
+        },
         *,
     };
     use crate::model::{KeyKind, KeyPacking, PrivateKey};
-
-    /// The recorded device: its private key, and its answers.
-    fn recorded_device() -> (RsaPrivateKey, Vec<serde_json::Value>) {
-        let key: serde_json::Value =
-            serde_json::from_str(include_str!("../../fixtures/softap-2.3.1.key.json")).unwrap();
-        let der = base16ct::mixed::decode_vec(key["private_key_der"].as_str().unwrap()).unwrap();
-        let scenarios = include_str!("../../fixtures/softap-2.3.1.jsonl").lines();
-        (private_key(&der), scenarios.map(|line| serde_json::from_str(line).unwrap()).collect())
-    }
-
-    /// PKCS#1 as the firmware writes it: with zeros before numbers that need none, which strict
-    /// readers of DER refuse.
-    fn private_key(der: &[u8]) -> RsaPrivateKey {
-        let mut rest = &der[4..];
-        let mut numbers = Vec::new();
-        while let [0x02, length, after @ ..] = rest {
-            let (length, after) = match length {
-                0x81 => (after[0], &after[1..]),
-                _ => (*length, after),
-            };
-            let (number, after) = after.split_at(length.into());
-            numbers.push(rsa::BigUint::from_bytes_be(number));
-            rest = after;
-        }
-        let [_, n, e, d, p, q, ..] = &numbers[..] else { panic!("PKCS#1 has nine numbers") };
-        let primes = vec![p.clone(), q.clone()];
-        RsaPrivateKey::from_components(n.clone(), e.clone(), d.clone(), primes).unwrap()
-    }
 
     /// A key as the device tells it, and the file OpenSSL opens its seals with.
     fn device() -> (DeviceKey, tempfile::NamedTempFile) {
@@ -173,7 +148,7 @@ mod tests {
 
     #[test]
     fn what_openssl_seals_under_our_reading_of_the_key_the_device_opens() {
-        let (private, _) = recorded_device();
+        let private = recorded::private_key();
         let answer = padded(private.to_public_key().to_public_key_der().unwrap().as_bytes());
         let DeviceKey(public) = DeviceKey::from_hex(&answer).unwrap();
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -218,9 +193,9 @@ mod tests {
 
     #[test]
     fn recorded_seals_open_to_what_the_device_then_saved() {
-        let (private, scenarios) = recorded_device();
+        let private = recorded::private_key();
         let mut opened = 0;
-        for scenario in &scenarios {
+        for scenario in recorded::softap() {
             let request: String =
                 scenario["send"].as_array().unwrap().iter().filter_map(|s| s.as_str()).collect();
             let saved = scenario["effects"][0]["password_hex"].as_str();
@@ -239,7 +214,7 @@ mod tests {
         assert_eq!(DeviceKey::from_hex(&base16ct::lower::encode_string(&big)), Err(SealError::KeySize(2048)));
         let ec = openssl(&["ecparam", "-name", "prime256v1", "-genkey"], b"");
         let ec = openssl(&["pkey", "-pubout", "-outform", "DER"], &ec);
-        let (private, _) = recorded_device();
+        let private = recorded::private_key();
         let good = padded(private.to_public_key().to_public_key_der().unwrap().as_bytes());
         for bad in [
             "",
@@ -260,7 +235,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_answer_makes_reading_the_key_fail(change in 0..162usize, byte in any::<u8>()) {
-            let (private, _) = recorded_device();
+            let private = recorded::private_key();
             let mut der = private.to_public_key().to_public_key_der().unwrap().into_vec();
             der[change] = byte;
             let _ = DeviceKey::from_hex(&padded(&der));
