@@ -29,6 +29,8 @@ pub mod command {
     pub const MAC: u8 = b'm';
     /// Opens the claim-code dialogue; since 0.6.0.
     pub const CLAIM_CODE: u8 = b'C';
+    /// Opens the Wi-Fi dialogue; in every firmware.
+    pub const WIFI: u8 = b'w';
     /// Leaves listening mode; no reply. What is sent after it is answered at the next listening.
     pub const EXIT: u8 = b'x';
     /// Ends a firmware transfer; means nothing at the idle prompt.
@@ -137,6 +139,8 @@ pub enum Said {
 pub struct Reader {
     line: Vec<u8>,
     mac_follows: bool,
+    /// A secret was asked for, so lines may be its echo until the device says something of its own.
+    secret_echoes: bool,
 }
 
 impl Reader {
@@ -146,6 +150,17 @@ impl Reader {
 
     /// Takes the next byte.
     pub fn feed(&mut self, byte: u8) -> Option<Said> {
+        match self.hear(byte)? {
+            Said::Line(_) if self.secret_echoes => Some(Said::Line("[redacted]".into())),
+            Said::Line(line) => Some(Said::Line(line)),
+            said => {
+                self.secret_echoes = matches!(said, Said::Prompt(Prompt::Password | Prompt::PrivateKey));
+                Some(said)
+            }
+        }
+    }
+
+    fn hear(&mut self, byte: u8) -> Option<Said> {
         if byte == b'\n' {
             let line = std::mem::take(&mut self.line);
             return self.classify(&line);
@@ -292,6 +307,12 @@ pub struct WayOut {
 }
 
 impl WayOut {
+    /// The way out for somebody who has chosen a security other than open, and so knows of the cipher
+    /// asked for next that it is not an open network's.
+    pub fn of_secured() -> Self {
+        Self { secured: true, spoiled: false }
+    }
+
     /// What to send at this prompt, its line end included; `None`: every answer could save something.
     pub fn answer(&mut self, prompt: Prompt) -> Option<&'static [u8]> {
         // Of all prompts only Username takes an empty line and goes on to a password.
@@ -381,6 +402,16 @@ mod tests {
         let heard = format!("{:?}", said(log.as_bytes()));
         assert!(heard.contains("Sending claim code: [redacted]"), "{heard}");
         assert!(!heard.contains("3Gjx") && !heard.contains("GjxEd"), "{heard}");
+    }
+
+    #[test]
+    fn echoes_of_secrets_are_masked_however_short() {
+        let bytes = b"Password: ab\r\nThanks! Wait while I save those credentials...\r\n\r\nhello\r\n";
+        let masked = Said::Line("[redacted]".into());
+        assert_eq!(
+            said(bytes),
+            [Said::Prompt(Prompt::Password), masked, Said::Saving, Said::Line("hello".into())]
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod carry;
 pub mod console;
+pub mod console_wifi;
 #[cfg(test)]
 mod openssl;
 #[cfg(test)]
