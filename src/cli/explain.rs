@@ -31,6 +31,10 @@ pub fn hint(failure: &Failure) -> String {
             "update the board's Device OS, or claim it through its own Wi-Fi network (SoftAP), which old firmware can do"
         }
         F::CodeRefused => "try another cable or USB port; with a long or bad cable, `--pace 20` types slowly",
+        F::WifiCannotArrive => "correct the credentials, or use the other wire where one is named",
+        F::WifiRefused => {
+            "check the network's name, kind and password; Photons join 2.4 GHz networks only"
+        }
         F::SignInRefused => {
             "check PARTICLE_CLIENT_ID and PARTICLE_CLIENT_SECRET (or PARTICLE_ACCESS_TOKEN); the client must be made inside the product, not in the account"
         }

@@ -6,7 +6,7 @@ use std::{
     ffi::OsString,
     fs::{File, Metadata},
     io::{self, IsTerminal, Read},
-    path::PathBuf,
+    path::{Path, PathBuf},
     str::FromStr,
 };
 
@@ -91,9 +91,19 @@ impl SecretReader {
     }
 
     fn read_file(&mut self, path: PathBuf, what: &'static str) -> Result<SecretString, Failure> {
+        let bytes = self.read_whole(&path, what)?;
+        secret_of_bytes(&bytes, what)
+    }
+
+    /// The whole of a file that holds secrets, after a look at who else gets at it.
+    pub(super) fn read_whole(
+        &mut self,
+        path: &Path,
+        what: &'static str,
+    ) -> Result<Zeroizing<Vec<u8>>, Failure> {
         let shown = clean(&path.to_string_lossy());
         let unreadable = |e| wrong(format!("cannot read the {what} from {shown}")).because(e);
-        let file = File::open(&path).map_err(unreadable)?;
+        let file = File::open(path).map_err(unreadable)?;
         // Of the open file, so that it cannot be another one by the time it is read.
         let metadata = file.metadata().map_err(unreadable)?;
         if metadata.is_dir() {
@@ -108,7 +118,10 @@ impl SecretReader {
             }
         }
         let bytes = read_all(file).map_err(unreadable)?;
-        secret_of_bytes(&bytes, what)
+        if bytes.len() as u64 > Self::MOST {
+            return Err(wrong(format!("the {what} is longer than 64 KiB: is it the right file?")));
+        }
+        Ok(bytes)
     }
 
     fn read_stdin(&mut self, what: &'static str) -> Result<SecretString, Failure> {

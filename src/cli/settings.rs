@@ -189,7 +189,7 @@ pub struct SettingsArgs {
     pub no_secrets: NoSecretFlags,
 }
 
-fn secret_source() -> impl TypedValueParser<Value = SecretSource> {
+pub(super) fn secret_source() -> impl TypedValueParser<Value = SecretSource> {
     OsStringValueParser::new().map(SecretSource::from)
 }
 

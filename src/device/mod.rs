@@ -1,14 +1,18 @@
 //! A Photon in setup mode: what the workflow sees of it, whichever wire it hangs on.
 
 mod listening;
+pub mod softap;
 pub mod usb;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::model::{Action, ClaimCode, DeviceId, Failure, Identity, Platform};
+use crate::model::{
+    Action, ClaimCode, DeviceId, Failure, Identity, Platform, ScannedNetwork, WifiCredentials,
+};
 
+pub use softap::SoftApPhoton;
 pub use usb::UsbPhoton;
 
 /// What can be told of a board without disturbing it.
@@ -57,6 +61,10 @@ pub struct Patience {
     pub listening: Duration,
     /// Time for a port that went away to come back.
     pub reappear: Duration,
+    /// Time for a Wi-Fi command over SoftAP: the device scans once or twice before it answers.
+    pub wifi: Duration,
+    /// Time for any other answer over SoftAP.
+    pub answer: Duration,
     /// Time for leaving the device tidy when a run ends early.
     pub release: Duration,
 }
@@ -69,6 +77,8 @@ impl Default for Patience {
             wake: Duration::from_secs(10),
             listening: Duration::from_secs(120),
             reappear: Duration::from_secs(15),
+            wifi: Duration::from_secs(60),
+            answer: Duration::from_secs(10),
             release: Duration::from_secs(2),
         }
     }
@@ -90,10 +100,24 @@ pub trait SetupDevice: Send {
     /// Gives the device the code; the device has confirmed it, character for character.
     async fn set_claim_code(&mut self, code: &ClaimCode, tell: Tell<'_>) -> Result<(), Failure>;
 
+    /// Refuses credentials that this wire could not carry intact, as far as the device is known.
+    fn carries(&self, wifi: &WifiCredentials, identity: Option<&Identity>) -> Result<(), Failure>;
+
+    /// The networks that the device sees; takes it some seconds.
+    async fn scan(&mut self, tell: Tell<'_>) -> Result<Vec<ScannedNetwork>, Failure>;
+
+    /// Gives the device a network; the device has saved it, which does not mean that it can join it.
+    /// Comes after the claim code: on one of the wires it ends setup mode.
+    async fn set_wifi(&mut self, wifi: &WifiCredentials, tell: Tell<'_>) -> Result<(), Failure>;
+
+    /// Whether being on this device's wire may cost this computer its way to the internet.
+    fn may_cut_off_the_internet(&self) -> bool;
+
     /// Takes the device out of setup mode, so that it connects.
     async fn finish(&mut self) -> Result<(), Failure>;
 
-    /// Ends when the device is seen back in setup mode after [`SetupDevice::finish`]; never otherwise.
+    /// Ends when the device is seen back in setup mode after [`SetupDevice::finish`], for good: where
+    /// the command to leave may have got lost, it was given again. Never ends otherwise.
     async fn back(&mut self);
 
     /// Leaves the device tidy: at its idle prompt, and out of setup mode if it was brought there.

@@ -12,9 +12,18 @@ use crate::{
         discovery::{self, Found, Lister, UsbTarget},
         serial::{Bytes, OpenPort, baud},
     },
-    model::{ClaimCode, DeviceId, Failure, FailureCode, FirmwareVersion, Identity},
-    protocol::console::{CLEAR_LINE, FIRST_WITH_CLAIM_CODE, LINE_END, Prompt, Reader, Said, WayOut, command},
+    model::{
+        ClaimCode, DeviceId, Failure, FailureCode, FirmwareVersion, Identity, ScannedNetwork, WifiCredentials,
+    },
+    protocol::{
+        carry::check_for_console,
+        console::{CLEAR_LINE, FIRST_WITH_CLAIM_CODE, LINE_END, Prompt, Reader, Said, WayOut, command},
+        console_wifi::{Step, WifiDialogue},
+    },
 };
+
+/// How often a board that comes straight back to listening mode is told to leave.
+const EXITS: usize = 3;
 
 /// A Photon or P1 on a serial port.
 pub struct UsbPhoton {
@@ -31,6 +40,8 @@ pub struct UsbPhoton {
     pub(super) owes_exit: bool,
     /// The id that answered, so that a board that was swapped is noticed.
     pub(super) known: Option<DeviceId>,
+    /// Listening mode is over: credentials were saved.
+    connecting: bool,
 }
 
 struct Console {
@@ -78,6 +89,7 @@ impl UsbPhoton {
             in_dialogue: false,
             owes_exit: false,
             known: None,
+            connecting: false,
         }
     }
 
@@ -324,6 +336,41 @@ impl UsbPhoton {
         }
     }
 
+    /// Follows the Wi-Fi dialogue, wherever the device leads.
+    async fn follow_wifi(&mut self, wifi: &WifiCredentials, tell: Tell<'_>) -> Result<Step, Stop> {
+        let until = Instant::now() + self.patience.scan * 3;
+        let mut dialogue = WifiDialogue::new(wifi);
+        self.in_dialogue = true;
+        self.write(&[WifiDialogue::OPEN]).await?;
+        // The device scans without a word; what is sent meanwhile would answer the next prompt.
+        let mut silence = self.patience.silence;
+        loop {
+            let said = match self.hear(silence, until, None).await? {
+                Heard::Said(said) => said,
+                Heard::Silence | Heard::Echo => {
+                    return Err(Stop::Failed(Failure::new(
+                        FailureCode::NoAnswer,
+                        "the console fell silent in the middle of the Wi-Fi dialogue",
+                    )));
+                }
+            };
+            if matches!(said, Said::Prompt(Prompt::Ssid | Prompt::Security | Prompt::OldSecurity)) {
+                tell(Note::Text("the device looks for the network, which may take it a minute".into()));
+            }
+            match dialogue.on(&said) {
+                Step::Send(answer) => {
+                    silence = self.patience.scan;
+                    self.write(answer.bytes()).await?;
+                }
+                Step::Wait => {}
+                ended => {
+                    self.in_dialogue = false;
+                    return Ok(ended);
+                }
+            }
+        }
+    }
+
     /// Types one character and waits for its echo.
     async fn type_byte(&mut self, byte: u8, pause: Duration) -> io::Result<bool> {
         self.write(&[byte]).await?;
@@ -464,10 +511,56 @@ impl SetupDevice for UsbPhoton {
         ))
     }
 
+    fn carries(&self, wifi: &WifiCredentials, identity: Option<&Identity>) -> Result<(), Failure> {
+        check_for_console(wifi, identity.and_then(|identity| identity.firmware.as_ref()))
+            .map_err(|e| Failure::new(FailureCode::WifiCannotArrive, e.to_string()))
+    }
+
+    async fn scan(&mut self, _tell: Tell<'_>) -> Result<Vec<ScannedNetwork>, Failure> {
+        Err(Failure::new(
+            FailureCode::Configuration,
+            "the console over USB cannot list networks; the device's own Wi-Fi network (SoftAP) can",
+        ))
+    }
+
+    async fn set_wifi(&mut self, wifi: &WifiCredentials, tell: Tell<'_>) -> Result<(), Failure> {
+        let refused = |detail| Err(Failure::new(FailureCode::WifiRefused, detail));
+        match self.follow_wifi(wifi, tell).await {
+            Ok(Step::Saved) => {
+                self.connecting = true;
+                self.owes_exit = false;
+                Ok(())
+            }
+            Ok(Step::Refused { why, stuck: false }) => refused(format!("the network was not saved: {why}")),
+            Ok(Step::Refused { why, stuck: true }) => Err(Failure::new(
+                FailureCode::ConsoleStuck,
+                format!("the network was not saved: {why}; and the dialogue has no safe way out"),
+            )),
+            Ok(Step::Send(_) | Step::Wait) => unreachable!("these do not end the dialogue"),
+            Err(Stop::Failed(failure)) => Err(failure),
+            // Whether it was saved is not known, and giving it again is harmless: but by whoever runs
+            // this again, as the board may be anywhere by now.
+            Err(Stop::Lost(error)) => Err(Failure::new(
+                FailureCode::NoAnswer,
+                "the port went away in the middle of the Wi-Fi dialogue",
+            )
+            .because(error)),
+        }
+    }
+
+    fn may_cut_off_the_internet(&self) -> bool {
+        false
+    }
+
     async fn finish(&mut self) -> Result<(), Failure> {
         // `x` answers nothing. What is sent after it stays queued and is answered at the next
-        // listening, so this `i` is answered if, and only if, the board comes back.
-        self.write(&[command::EXIT, command::IDENTIFY]).await.map_err(|error| {
+        // listening, so this `i` is answered if, and only if, the board comes back. A board that has
+        // saved credentials has left by itself, and would obey the `x` at the next listening.
+        let letters: &[u8] = match self.connecting {
+            true => &[command::IDENTIFY],
+            false => &[command::EXIT, command::IDENTIFY],
+        };
+        self.write(letters).await.map_err(|error| {
             Failure::new(
                 FailureCode::NoAnswer,
                 "the port went away before the board could be let out of listening mode",
@@ -480,9 +573,15 @@ impl SetupDevice for UsbPhoton {
 
     async fn back(&mut self) {
         let far = Instant::now() + Duration::from_secs(24 * 3600);
+        let mut exits = 1;
         loop {
             match self.hear(self.patience.scan, far, None).await {
-                Ok(Heard::Said(Said::DeviceId(_))) => return,
+                Ok(Heard::Said(Said::DeviceId(_))) if exits == EXITS || self.connecting => return,
+                // The command may have got lost.
+                Ok(Heard::Said(Said::DeviceId(_))) => match self.finish().await {
+                    Ok(()) => exits += 1,
+                    Err(_) => return,
+                },
                 Ok(_) => {}
                 // A port that goes away now says nothing about the board: only the cloud can.
                 Err(_) => std::future::pending().await,

@@ -26,6 +26,8 @@ pub enum Step {
     ClaimCode,
     /// The device has confirmed the code.
     Deliver,
+    /// The device has saved the network it shall join.
+    Wifi,
     /// The board has left listening mode.
     Finish,
     /// The cloud says that the device is the customer's.
@@ -34,7 +36,7 @@ pub enum Step {
 
 impl Step {
     /// All steps in the order in which a person reads them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::KnowDevice,
         Self::Listening,
         Self::SignIn,
@@ -44,6 +46,7 @@ impl Step {
         Self::Customer,
         Self::ClaimCode,
         Self::Deliver,
+        Self::Wifi,
         Self::Finish,
         Self::Verify,
     ];
@@ -61,6 +64,7 @@ impl fmt::Display for Step {
             Self::Customer => "customer",
             Self::ClaimCode => "claim code",
             Self::Deliver => "deliver",
+            Self::Wifi => "wifi",
             Self::Finish => "finish",
             Self::Verify => "verify",
         })
@@ -87,6 +91,10 @@ pub enum Action {
     HoldSetupButton,
     /// Plug the board in again: its port has gone.
     PlugIn,
+    /// Join the Photon's own network.
+    JoinPhoton,
+    /// Go back to a network with internet.
+    GoOnline,
 }
 
 /// What a run came to, for the last event and the record.

@@ -30,6 +30,10 @@ pub enum FailureCode {
     FirmwareTooOld,
     /// The device did not confirm the claim code, character for character, in any try.
     CodeRefused,
+    /// The credentials would not arrive at the device as they are.
+    WifiCannotArrive,
+    /// The device did not save the Wi-Fi credentials.
+    WifiRefused,
     /// The cloud refused the credentials.
     SignInRefused,
     /// This program stopped signing in, so that the cloud does not lock the site's address out.

@@ -285,6 +285,11 @@ impl WifiCredentials {
         !matches!(self.access, WifiAccess::Open)
     }
 
+    /// Whether a private key is part of it.
+    pub fn has_private_key(&self) -> bool {
+        matches!(&self.access, WifiAccess::Enterprise(kind) if matches!(**kind, Enterprise::Tls { .. }))
+    }
+
     /// The same with what was left out taken from the device's scan: from the strongest network of
     /// this name that the credentials can open. Of credentials that already say their security only
     /// the channel may be missing, and may stay so.

@@ -295,22 +295,27 @@ fn mask_codes(text: &str) -> String {
 /// Answers each prompt so that the device ends in "Sorry" (claim code) or "Derp" (Wi-Fi), or says that
 /// only a reset is safe. Never answers `0` to Security: that saves an open network.
 ///
-/// Begins after [`CLEAR_LINE`], which answered the prompt of the moment with an empty line.
+/// The default one begins after [`CLEAR_LINE`], which answered the prompt of the moment with an empty
+/// line.
 #[derive(Debug, Default)]
 pub struct WayOut {
-    /// A prompt has been answered.
+    /// A prompt has been answered since then.
     begun: bool,
-    /// We chose WPA2 ourselves, so the cipher asked for next is not an open network's.
+    /// A security other than open was chosen, so the cipher asked for next is not an open network's.
     secured: bool,
-    /// We left a required answer empty, so what follows cannot be saved.
+    /// A required answer was left empty, so what follows cannot be saved.
     spoiled: bool,
+    /// Firmware before 0.7.0: an empty password is saved as an open network.
+    old: bool,
 }
 
 impl WayOut {
-    /// The way out for somebody who has chosen a security other than open, and so knows of the cipher
-    /// asked for next that it is not an open network's.
-    pub fn of_secured() -> Self {
-        Self { secured: true, spoiled: false }
+    /// The way out for somebody who has answered these prompts so far, and chose another security than
+    /// open if asked for one.
+    pub fn after(asked: &[Prompt], open: bool) -> Self {
+        let old = asked.contains(&Prompt::OldSecurity);
+        let secured = (old || asked.contains(&Prompt::Security)) && !open;
+        Self { begun: true, secured, spoiled: false, old }
     }
 
     /// What to send at this prompt, its line end included; `None`: every answer could save something.
@@ -319,14 +324,14 @@ impl WayOut {
         self.spoiled |= prompt == Prompt::Password && !self.begun;
         self.begun = true;
         match prompt {
-            Prompt::ClaimCode | Prompt::Password => Some(b"\n"),
+            Prompt::ClaimCode => Some(b"\n"),
+            Prompt::Password => (!self.old).then_some(b"\n"),
             // An SSID cannot be left empty (0.7.0 on), and this one is nobody's.
             Prompt::Ssid => Some(b"provision leaves this dialogue\n"),
             Prompt::Security => {
                 self.secured = true;
                 Some(b"3\n")
             }
-            // Before 0.7.0 an empty password is saved as an open network, so there is no way on.
             Prompt::OldSecurity => None,
             Prompt::Cipher => self.secured.then_some(b"1\n"),
             Prompt::EapType => Some(b"1\n"),

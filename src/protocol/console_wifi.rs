@@ -65,7 +65,7 @@ fn name(prompt: Prompt) -> &'static str {
     match prompt {
         Prompt::ClaimCode => "a claim code",
         Prompt::Ssid => "the network's name",
-        Prompt::Security => "the security",
+        Prompt::Security | Prompt::OldSecurity => "the security",
         Prompt::Cipher => "the cipher",
         Prompt::Password => "a password",
         Prompt::EapType => "an EAP type",
@@ -168,8 +168,7 @@ impl<'a> WifiDialogue<'a> {
     fn way_out(&self) -> WayOut {
         // Security is answered with `0` only where the network is to be open.
         let open = self.credentials.security() == Some(WifiSecurity::Open);
-        let secured = self.asked.contains(&Prompt::Security) && !open;
-        if secured { WayOut::of_secured() } else { WayOut::default() }
+        WayOut::after(&self.asked, open)
     }
 
     fn answer(&self, prompt: Prompt) -> Result<Answer, Refusal> {
@@ -183,7 +182,9 @@ impl<'a> WifiDialogue<'a> {
         let line = |text: &[u8]| Ok(Answer::line(text));
         match (prompt, enterprise) {
             (Prompt::Ssid, _) => line(credentials.ssid().as_bytes()),
-            (Prompt::Security, _) => line(&[security.ok_or(Refusal::SecurityNeeded)?.console_answer()]),
+            (Prompt::Security | Prompt::OldSecurity, _) => {
+                line(&[security.ok_or(Refusal::SecurityNeeded)?.console_answer()])
+            }
             (Prompt::Cipher, _) => line(&[security.map_or(b'1', WifiSecurity::console_cipher)]),
             (Prompt::Password, None) => match credentials.access() {
                 WifiAccess::Shared(passphrase) => line(passphrase.expose()),

@@ -48,6 +48,10 @@ pub(super) fn action_text(action: &Action) -> &'static str {
         Action::HoldSetupButton => {
             "Hold the SETUP button for 3 seconds, until the status LED blinks dark blue. Waiting."
         }
+        Action::JoinPhoton => {
+            "Join the Photon's own network (Photon-XXXX) with this computer; the status LED blinks dark blue. Waiting."
+        }
+        Action::GoOnline => "Go back to a network with internet with this computer. Waiting.",
         Action::PlugIn => "Plug the board in again. Waiting.",
     }
 }

@@ -14,9 +14,6 @@ pub struct Policy {
     pub first_look: Duration,
     /// The longest pause between two looks.
     pub longest_look: Duration,
-    /// How often a board that comes straight back to listening mode is let out again: the command may
-    /// have got lost once.
-    pub exits: usize,
 }
 
 impl Default for Policy {
@@ -26,7 +23,6 @@ impl Default for Policy {
             verify: Duration::from_secs(120),
             first_look: Duration::from_millis(25),
             longest_look: Duration::from_secs(4),
-            exits: 3,
         }
     }
 }

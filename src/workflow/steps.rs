@@ -421,18 +421,10 @@ impl Steps<'_> {
     pub async fn verify(&self, device: &mut dyn SetupDevice, board: &Board) -> Result<(), Ended> {
         let deadline = Deadline::after(self.job.policy.verify, "the cloud's record");
         let work = async {
-            let returned = async {
-                for exits in 1.. {
-                    device.back().await;
-                    if exits == self.job.policy.exits || device.finish().await.is_err() {
-                        break;
-                    }
-                }
-            };
             let note = tokio::select! {
                 note = self.record_turns_right(board, deadline) => note?,
                 // It may have been online in between, so the record has the last word.
-                () = returned => self.look(board, deadline).await?.1.ok_or_else(|| Failure::new(
+                () = device.back() => self.look(board, deadline).await?.1.ok_or_else(|| Failure::new(
                     FailureCode::BackToListening,
                     "the board took the claim code, but it is back in listening mode: it knows no Wi-Fi, or cannot join it",
                 ).in_step(Step::Finish))?,

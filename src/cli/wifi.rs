@@ -1,0 +1,116 @@
+//! Wi-Fi credentials from the command line.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use secrecy::ExposeSecret;
+
+use super::{
+    environment::Environment,
+    secrets::{SecretReader, SecretSource},
+};
+use crate::model::{
+    Failure, FailureCode, Invalid, Passphrase, Ssid, WifiAccess, WifiCredentials, WifiSecurity,
+};
+
+const PASSWORD: &str = "Wi-Fi password";
+const HEADING: &str = "Wi-Fi";
+
+/// The network that the board shall join.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct WifiArgs {
+    /// Credentials in the JSON form of Particle's own CLI; without FILE, on a terminal: choose from
+    /// what the board sees
+    #[arg(long, help_heading = HEADING, value_name = "FILE", num_args = 0..=1, conflicts_with = "wifi_ssid")]
+    wifi: Option<Option<PathBuf>>,
+    /// The network's name; its password comes from PROVISION_WIFI_PASSWORD, a file, or a hidden prompt
+    #[arg(long, help_heading = HEADING, value_name = "NAME")]
+    wifi_ssid: Option<String>,
+    /// NONE, WEP, WPA_TKIP, WPA_AES, WPA_AES+TKIP, WPA2_AES, WPA2_TKIP or WPA2_AES+TKIP; left out, it
+    /// is taken from the board's own scan
+    #[arg(long, help_heading = HEADING, value_name = "KIND", value_parser = WifiSecurity::parse, requires = "wifi_ssid")]
+    wifi_security: Option<WifiSecurity>,
+    /// The network's channel, which hardly matters
+    #[arg(long, help_heading = HEADING, value_name = "N", requires = "wifi_ssid")]
+    wifi_channel: Option<u8>,
+    /// A file with the network's password, or - for standard input
+    #[arg(long, help_heading = HEADING, value_name = "PATH|-", value_parser = super::settings::secret_source(), requires = "wifi_ssid")]
+    wifi_password_file: Option<SecretSource>,
+}
+
+/// What was said of Wi-Fi.
+#[derive(Debug, Clone)]
+pub enum Wanted {
+    /// Nothing: the board keeps the network that it knows.
+    Nothing,
+    /// This network.
+    Network(Box<WifiCredentials>),
+    /// One of those that the board sees.
+    Choose,
+}
+
+impl WifiArgs {
+    /// Reads what the flags name; may ask for a password.
+    pub fn resolve(&self, env: &Environment, secrets: &mut SecretReader) -> Result<Wanted, Failure> {
+        match (&self.wifi, &self.wifi_ssid) {
+            (Some(Some(file)), _) => from_file(file, secrets).map(Box::new).map(Wanted::Network),
+            (Some(None), _) => Ok(Wanted::Choose),
+            (None, Some(ssid)) => {
+                let ssid = Ssid::new(ssid).map_err(wrong)?;
+                let access = match self.wifi_security {
+                    Some(WifiSecurity::Open) => WifiAccess::Open,
+                    Some(security) if security.is_enterprise() => {
+                        return Err(Failure::new(
+                            FailureCode::Configuration,
+                            "enterprise networks need more than a password: put them into a file for --wifi",
+                        ));
+                    }
+                    _ => WifiAccess::Shared(self.password(env, secrets)?),
+                };
+                WifiCredentials::new(ssid, self.wifi_security, self.wifi_channel, access)
+                    .map(Box::new)
+                    .map(Wanted::Network)
+                    .map_err(wrong)
+            }
+            (None, None) => Ok(Wanted::Nothing),
+        }
+    }
+
+    fn password(&self, env: &Environment, secrets: &mut SecretReader) -> Result<Passphrase, Failure> {
+        let secret = match (&self.wifi_password_file, env.text("PROVISION_WIFI_PASSWORD")?) {
+            (Some(source), _) => secrets.read(source, PASSWORD)?,
+            (None, Some(text)) => return Passphrase::new(text).map_err(wrong),
+            (None, None) => secrets.ask(
+                PASSWORD,
+                "set PROVISION_WIFI_PASSWORD, give --wifi-password-file, or --wifi-security NONE for an open network",
+            )?,
+        };
+        Passphrase::new(secret.expose_secret()).map_err(wrong)
+    }
+}
+
+fn from_file(file: &Path, secrets: &mut SecretReader) -> Result<WifiCredentials, Failure> {
+    let bytes = secrets.read_whole(file, "Wi-Fi credentials")?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| {
+        Failure::new(FailureCode::Configuration, format!("{} is not UTF-8 text", file.display()))
+    })?;
+    // Certificates and keys are named relative to the file that names them.
+    let beside = file.parent().unwrap_or(Path::new(""));
+    WifiCredentials::from_json(text, |path| read_pem(&beside.join(path))).map_err(|invalid| {
+        Failure::new(FailureCode::Configuration, format!("{}: {invalid}", file.display()))
+    })
+}
+
+fn read_pem(path: &Path) -> io::Result<String> {
+    const MOST: u64 = 64 * 1024;
+    if std::fs::metadata(path)?.len() > MOST {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    std::fs::read_to_string(path)
+}
+
+fn wrong(invalid: Invalid) -> Failure {
+    Failure::new(FailureCode::Configuration, invalid.to_string())
+}

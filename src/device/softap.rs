@@ -1,0 +1,266 @@
+//! A Photon on its own access point: SoftAP's vocabulary over one of its two wires.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::debug;
+
+use super::{Manner, Note, Patience, SetupDevice, Sighting, Tell};
+use crate::{
+    link::softap::{SoftApError, SoftApLink, SoftApTarget},
+    model::{Action, ClaimCode, DeviceId, Failure, FailureCode, Identity, ScannedNetwork, WifiCredentials},
+    protocol::{
+        carry::check_for_softap,
+        seal::DeviceKey,
+        softap::{ConfigureError, KeyForm, Reply, Request, ResultCode},
+    },
+};
+
+/// How often a device that does not answer is tried again.
+const TRY_AGAIN: Duration = Duration::from_millis(500);
+/// How long the access point may take to go away once it was told to.
+const GOES_AWAY: Duration = Duration::from_secs(10);
+
+/// A Photon or P1 in setup mode, on its own network.
+pub struct SoftApPhoton {
+    target: SoftApTarget,
+    patience: Patience,
+    /// The id that is expected; nothing secret goes to another.
+    expected: Option<DeviceId>,
+    /// Chosen by the first answer, and never changed.
+    link: Option<SoftApLink>,
+    /// What the device said of itself. The network may change under this computer while it waits for
+    /// something else, so it is asked again then.
+    identity: Option<Identity>,
+    key: Option<DeviceKey>,
+}
+
+impl SoftApPhoton {
+    /// Nothing is opened yet.
+    pub fn new(target: SoftApTarget, expected: Option<DeviceId>, patience: Patience) -> Self {
+        Self { target, patience, expected, link: None, identity: None, key: None }
+    }
+
+    /// Asks who answers. The first answer settles the wire.
+    async fn hail(&mut self) -> Result<Identity, Failure> {
+        let links = match self.link.take() {
+            Some(link) => vec![link],
+            None => self.target.wires().into_iter().map(|(wire, at)| SoftApLink::new(wire, at)).collect(),
+        };
+        let mut failed = None;
+        for mut link in links {
+            let answer = link.ask(&Request::device_id(), self.patience.answer).await;
+            match answer.and_then(|reply| Ok(reply.device_id()?)) {
+                Ok(answer) => {
+                    self.link = Some(link);
+                    self.recognise(&answer.id)?;
+                    let identity = Identity {
+                        id: answer.id,
+                        platform: None,
+                        firmware: None,
+                        claimed: answer.claimed,
+                        mac: None,
+                        serial_number: None,
+                    };
+                    self.identity = Some(identity.clone());
+                    return Ok(identity);
+                }
+                Err(error) => {
+                    debug!(%error, wire = ?link.wire(), "no device id");
+                    // Why the preferred wire did not work tells more than why the other did not.
+                    failed.get_or_insert(error);
+                }
+            }
+        }
+        Err(match failed {
+            Some(error) => self.failure(error),
+            None => Failure::new(FailureCode::Unexpected, "no wire to the device"),
+        })
+    }
+
+    /// Refuses a device that is not the one that is meant, or not the one of a moment ago.
+    fn recognise(&self, id: &DeviceId) -> Result<(), Failure> {
+        let expected = self.expected.as_ref().or(self.identity.as_ref().map(|identity| &identity.id));
+        match expected {
+            Some(expected) if expected != id => Err(Failure::new(
+                FailureCode::WrongDevice,
+                format!("the device at {} is {id}, not {expected}", self.target),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    async fn ask(&mut self, request: &Request, allowed: Duration) -> Result<Reply, Failure> {
+        let Some(link) = &mut self.link else {
+            return Err(Failure::new(FailureCode::NoAnswer, "the device has not answered yet"));
+        };
+        let answer = link.ask(request, allowed).await;
+        answer.map_err(|error| self.failure(error))
+    }
+
+    fn failure(&self, error: SoftApError) -> Failure {
+        let (code, detail) = match &error {
+            SoftApError::Unreachable { .. } => {
+                (FailureCode::NotListening, format!("no Photon answers at {}", self.target))
+            }
+            SoftApError::Broken(_) | SoftApError::Answer(_) => (
+                FailureCode::NoAnswer,
+                format!("the device at {} gave no answer that can be used", self.target),
+            ),
+        };
+        Failure::new(code, detail).because(error)
+    }
+
+    fn unusable(&self, error: crate::protocol::softap::AnswerError) -> Failure {
+        self.failure(SoftApError::Answer(error))
+    }
+
+    /// The credentials with the true security and channel, which old firmware stores as they come.
+    async fn completed(
+        &mut self,
+        wifi: &WifiCredentials,
+        tell: Tell<'_>,
+    ) -> Result<WifiCredentials, Failure> {
+        if wifi.security().is_some() {
+            return Ok(wifi.clone());
+        }
+        let seen = self.scan(tell).await?;
+        wifi.completed(&seen).map_err(|e| Failure::new(FailureCode::WifiCannotArrive, e.to_string()))
+    }
+
+    async fn configure(&mut self, wifi: &WifiCredentials, form: KeyForm) -> Result<ResultCode, Failure> {
+        if wifi.has_secret() && self.key.is_none() {
+            let reply = self.ask(&Request::public_key(), self.patience.answer).await?;
+            self.key = Some(reply.public_key().map_err(|e| self.unusable(e))?);
+        }
+        let request = Request::configure(wifi, self.key.as_ref(), form).map_err(|error| {
+            let code = match error {
+                ConfigureError::CannotCarry(_) | ConfigureError::SecurityUnknown => {
+                    FailureCode::WifiCannotArrive
+                }
+                ConfigureError::Seal(_) | ConfigureError::KeyUnknown => FailureCode::Unexpected,
+            };
+            Failure::new(code, error.to_string())
+        })?;
+        let reply = self.ask(&request, self.patience.wifi).await?;
+        reply.result().map_err(|e| self.unusable(e))
+    }
+}
+
+#[async_trait]
+impl SetupDevice for SoftApPhoton {
+    async fn find(&mut self) -> Result<Sighting, Failure> {
+        // The network proves nothing about who is on it, so nothing is known before it is asked.
+        Ok(Sighting::default())
+    }
+
+    async fn reach(&mut self, manner: Manner, tell: Tell<'_>) -> Result<Identity, Failure> {
+        let until = Instant::now() + self.patience.listening;
+        let mut asked = false;
+        loop {
+            let failure = match self.hail().await {
+                Ok(identity) => return Ok(identity),
+                Err(failure) if failure.code == FailureCode::WrongDevice => return Err(failure),
+                Err(failure) => failure,
+            };
+            if manner < Manner::Touch || Instant::now() + TRY_AGAIN >= until {
+                return Err(failure);
+            }
+            if !asked {
+                asked = true;
+                tell(Note::Action(Action::JoinPhoton));
+            }
+            // Networks that come and go announce themselves nowhere that is portable: this is a poll.
+            sleep(TRY_AGAIN).await;
+        }
+    }
+
+    fn takes_claim_code(&self, _identity: &Identity) -> Result<(), Failure> {
+        // Every firmware of a Photon takes one this way.
+        Ok(())
+    }
+
+    async fn set_claim_code(&mut self, code: &ClaimCode, _tell: Tell<'_>) -> Result<(), Failure> {
+        let reply = self.ask(&Request::set_claim_code(code), self.patience.answer).await?;
+        match reply.result().map_err(|e| self.unusable(e))? {
+            ResultCode::Done => Ok(()),
+            refused => Err(Failure::new(
+                FailureCode::CodeRefused,
+                format!("the device did not take the claim code: {refused}"),
+            )),
+        }
+    }
+
+    fn carries(&self, wifi: &WifiCredentials, identity: Option<&Identity>) -> Result<(), Failure> {
+        check_for_softap(wifi, identity.and_then(|identity| identity.firmware.as_ref()))
+            .map_err(|e| Failure::new(FailureCode::WifiCannotArrive, e.to_string()))
+    }
+
+    async fn scan(&mut self, tell: Tell<'_>) -> Result<Vec<ScannedNetwork>, Failure> {
+        tell(Note::Text("the device looks for networks, which takes it some seconds".into()));
+        let reply = self.ask(&Request::scan(), self.patience.wifi).await?;
+        reply.scan().map_err(|e| self.unusable(e))
+    }
+
+    async fn set_wifi(&mut self, wifi: &WifiCredentials, tell: Tell<'_>) -> Result<(), Failure> {
+        let wifi = self.completed(wifi, tell).await?;
+        tell(Note::Text("the device looks for the network, which may take it up to a minute".into()));
+        let mut result = self.configure(&wifi, KeyForm::Der).await?;
+        if result == ResultCode::EnterpriseIncomplete && wifi.has_private_key() {
+            // 2.3.1 takes a private key as DER only; what older firmware wants is not known.
+            tell(Note::Text("the device did not take the private key as DER; trying PEM".into()));
+            result = self.configure(&wifi, KeyForm::Pem).await?;
+        }
+        let why = match result {
+            ResultCode::Done => return Ok(()),
+            ResultCode::NotSeen => {
+                "; a hidden network cannot be set over SoftAP by this firmware, but over USB it can"
+                    .to_owned()
+            }
+            _ => String::new(),
+        };
+        Err(Failure::new(FailureCode::WifiRefused, format!("the network was not saved: {result}{why}")))
+    }
+
+    fn may_cut_off_the_internet(&self) -> bool {
+        true
+    }
+
+    async fn finish(&mut self) -> Result<(), Failure> {
+        let reply = self.ask(&Request::connect(), self.patience.answer).await?;
+        match reply.result().map_err(|e| self.unusable(e))? {
+            ResultCode::Done => Ok(()),
+            refused => Err(Failure::new(
+                FailureCode::NoAnswer,
+                format!("the device did not leave setup mode: {refused}"),
+            )),
+        }
+    }
+
+    async fn back(&mut self) {
+        // First it goes away, which the server shows by letting go of its connection; over TCP it has
+        // let go already, and the port closes a moment later.
+        if let Some(link) = &mut self.link {
+            let _ = timeout(GOES_AWAY, link.closed()).await;
+        }
+        let gone_by = Instant::now() + GOES_AWAY;
+        let mut gone = false;
+        let mut pause = Duration::from_millis(10);
+        loop {
+            match self.hail().await {
+                Ok(_) if gone || Instant::now() >= gone_by => return,
+                Ok(_) => {}
+                Err(_) => gone = true,
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(TRY_AGAIN);
+        }
+    }
+
+    async fn release(&mut self) {
+        // There is no idle prompt to go back to, and the person who brought the device into setup mode
+        // may want to go on.
+        self.link = None;
+    }
+}
