@@ -2,14 +2,14 @@
 
 use provision::sim::photon::Mode;
 
-use crate::bench::{ASK_DEVICE, ASK_PRODUCT, Bench, CUSTOMER, is_untouched, open};
+use crate::bench::{ASK_DEVICE, ASK_PRODUCT, Bench, CUSTOMER, guarded, is_untouched, open};
 
 #[tokio::test]
 async fn a_port_is_not_opened_when_usb_tells_an_id_that_is_provisioned() {
     let bench = Bench::new().await;
     let board = bench.plug_into_hub(bench.running_board());
     // Held by the test: whoever opens it is told that it is in use.
-    let _held = open(&board).await;
+    let _held = guarded(open(&board)).await;
     bench.run_in_hub("auto").ended().await.fails_with(10, "port-busy");
     bench.seed(Some(CUSTOMER));
     let ended = bench.run_in_hub("auto").ended().await.passes();

@@ -239,12 +239,19 @@ impl Run {
         self
     }
 
+    pub fn stderr(mut self, to: impl Into<Stdio>) -> Self {
+        self.command.stderr(to);
+        self
+    }
+
     pub fn start(mut self) -> Running {
         let mut child = self.command.spawn().unwrap();
-        let mut errors = child.stderr.take().unwrap();
+        let errors = child.stderr.take();
         let stderr = tokio::spawn(async move {
             let mut text = String::new();
-            errors.read_to_string(&mut text).await.unwrap();
+            if let Some(mut errors) = errors {
+                errors.read_to_string(&mut text).await.unwrap();
+            }
             text
         });
         let lines = child.stdout.take().map(|out| BufReader::new(out).lines());

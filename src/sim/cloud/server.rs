@@ -158,6 +158,18 @@ impl SimCloud {
         self.office.world().dump(self.office.clock.now())
     }
 
+    /// Every secret that it holds or has given out since it was started: clients' secrets, tokens,
+    /// claim codes. For tests that look for them where none may be.
+    pub fn secrets(&self) -> Vec<String> {
+        let world = self.office.world();
+        let clients = world.clients.values().map(|client| client.secret.clone());
+        let held = world.tokens.keys().chain(world.codes.keys()).cloned();
+        let mut secrets: Vec<_> = clients.chain(held).chain(world.given_out.iter().cloned()).collect();
+        secrets.sort_unstable();
+        secrets.dedup();
+        secrets
+    }
+
     /// The device's record as the API answers it.
     pub fn device(&self, id: &str) -> Option<Value> {
         self.office.world().devices.get(id).map(Device::record)

@@ -154,6 +154,9 @@ pub(super) struct World {
     /// The ids of each account's devices.
     #[serde(skip)]
     owned: HashMap<Owner, BTreeSet<String>>,
+    /// Every token and claim code that was given out since the start, spent or not.
+    #[serde(skip)]
+    pub(super) given_out: Vec<String>,
     /// Whether something has changed since the world was last stored.
     #[serde(skip)]
     pub(super) dirty: bool,
@@ -192,6 +195,7 @@ impl World {
             devices: BTreeMap::new(),
             members: HashMap::new(),
             owned: HashMap::new(),
+            given_out: Vec::new(),
             dirty: true,
         };
         world.add_product(home.product, config.platform_id, &home.user, Some(&home.organization));

@@ -36,6 +36,7 @@ pub(super) async fn for_user(call: Call) -> Answer {
 
 fn issue(world: &mut World, owner: &Owner, call: &Call) -> Reply {
     let text = random_code();
+    world.given_out.push(text.clone());
     let expires_at = call.now.saturating_add(millis(call.office.claim_code_lifetime));
     world.codes.insert(text.clone(), Code { owner: owner.clone(), expires_at });
     Reply::Json(json!({"claim_code": text, "device_ids": world.owned(owner).collect::<Vec<_>>()}))

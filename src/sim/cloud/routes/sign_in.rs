@@ -89,14 +89,15 @@ pub(super) fn grant(
     lifetime: i64,
     now: i64,
 ) -> Value {
-    let text = hex(40);
+    let (text, refresh) = (hex(40), hex(40));
+    world.given_out.extend([text.clone(), refresh.clone()]);
     let expires_at = (lifetime > 0).then(|| now.saturating_add(lifetime * 1000));
     world.tokens.insert(text.clone(), Token { account, client_id: client_id.to_owned(), expires_at });
     let mut answer = json!({
         "token_type": "bearer",
         "access_token": text,
         "expires_in": lifetime,
-        "refresh_token": hex(40),
+        "refresh_token": refresh,
     });
     if let Some(scope) = scope {
         answer["scope"] = scope.into();
