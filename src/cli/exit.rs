@@ -4,7 +4,7 @@ use crate::model::FailureCode;
 
 /// Done, or already done.
 pub const OK: u8 = 0;
-/// Something unexpected.
+/// Unexpected.
 pub const UNEXPECTED: u8 = 1;
 /// Usage or configuration.
 pub const USAGE: u8 = 2;

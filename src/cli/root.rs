@@ -4,9 +4,11 @@ use std::io::{self, Write};
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
+#[cfg(unix)]
+use super::{demo, simulate_photon};
 use super::{
-    demo, environment::Environment, exit, explain::WORDING, identify, list, logging, run, run::ToldFailure,
-    signals::Signals, simulate_cloud, simulate_photon, udev,
+    environment::Environment, exit, explain::WORDING, identify, list, logging, run, run::ToldFailure,
+    signals::Signals, simulate_cloud, udev,
 };
 use crate::{
     model::{Failure, FailureCode},

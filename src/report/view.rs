@@ -148,12 +148,13 @@ impl View for StepLines {
                     Err(failure) => (None, failure.step),
                 };
                 for (step, (state, text)) in &mut self.steps {
-                    let State::Running { since } = state else { continue };
-                    let took = now.duration_since(*since);
+                    let took = state.time(now);
                     // A run that ends well with its check of the device still open has found all done.
-                    let (mark, said) = match Some(*step) {
-                        step if step == already => (Mark::Good, "all is so already"),
-                        step if step == failed => (Mark::Bad, "failed"),
+                    // One that fails may do so in a step that seemed to be over.
+                    let (mark, said) = match (Some(*step), &state) {
+                        (step, _) if step == failed => (Mark::Bad, "failed"),
+                        (_, State::Ended { .. }) => continue,
+                        (step, _) if step == already => (Mark::Good, "all is so already"),
                         _ => (Mark::Stopped, "stopped"),
                     };
                     *state = State::Ended { mark, took };
@@ -334,6 +335,20 @@ mod tests {
             vec![started(Step::Listening), started(Step::SignIn), failed(0, Some(Step::SignIn))],
         );
         assert_eq!(text, "- listening           0.0 s  stopped\n✗ sign in             0.0 s  failed");
+    }
+
+    #[test]
+    fn a_step_that_turns_out_to_have_failed_after_all_is_marked() {
+        let text = shown(
+            &mut StepLines::new(Paint(false)),
+            SIZE,
+            vec![
+                ended(Step::Finish, Outcome::Done, "let out of listening mode"),
+                started(Step::Verify),
+                failed(0, Some(Step::Finish)),
+            ],
+        );
+        assert_eq!(text, "✗ finish              1.2 s  failed\n- verify              0.0 s  stopped");
     }
 
     #[test]
