@@ -97,6 +97,7 @@ fn job(product: &str) -> Result<Job, Failure> {
             product: ProductRef::parse(product).map_err(invalid)?,
             customer: CustomerTemplate::parse("{device_id}@shadow.example").map_err(invalid)?,
         },
+        wifi: None,
         device_id: None,
         reclaim: false,
         dry_run: false,

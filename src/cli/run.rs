@@ -142,7 +142,7 @@ fn job(args: &Args, settings: &Settings) -> Result<Job, Failure> {
         policy.verify = time;
     }
     let device_id = args.device_id.clone();
-    Ok(Job { owner, device_id, reclaim: args.reclaim, dry_run: args.dry_run, policy })
+    Ok(Job { owner, wifi: None, device_id, reclaim: args.reclaim, dry_run: args.dry_run, policy })
 }
 
 /// A client of the cloud with what this owner needs: customers are made with the product's OAuth

@@ -1,6 +1,12 @@
 //! The main job, read top to bottom.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
 
 use tokio::sync::SetOnce;
 
@@ -14,7 +20,7 @@ use crate::{
     device::SetupDevice,
     model::{
         ClaimCode, CustomerTemplate, DeviceId, EventKind, Events, Failure, FailureCode, Identity, ProductRef,
-        Summary,
+        Summary, WifiCredentials,
     },
 };
 
@@ -37,6 +43,8 @@ pub enum Owner {
 pub struct Job {
     /// Whose the device shall be.
     pub owner: Owner,
+    /// The network that it shall join; without one it keeps what it knows.
+    pub wifi: Option<WifiCredentials>,
     /// The board that is meant; another one is refused.
     pub device_id: Option<DeviceId>,
     /// Take the device off an owner who is somebody else.
@@ -60,9 +68,18 @@ pub async fn run(
     stop: impl Future<Output = ()>,
 ) -> Result<Summary, Arc<Failure>> {
     let begun = Instant::now();
-    let known = SetOnce::new();
-    let product = SetOnce::new();
-    let steps = Steps { job, cloud, track: Track::new(events.clone()), known: &known, product: &product };
+    let (known, product) = (SetOnce::new(), SetOnce::new());
+    let (was_away, member) = (AtomicBool::new(false), AtomicBool::new(false));
+    let steps = Steps {
+        job,
+        cloud,
+        track: Track::new(events.clone()),
+        known: &known,
+        product: &product,
+        by_turns: device.may_cut_off_the_internet(),
+        was_away: &was_away,
+        member: &member,
+    };
     let result = tokio::select! {
         result = provision(&steps, device) => match result {
             Ok(summary) => Ok(summary),
@@ -78,19 +95,37 @@ pub async fn run(
     result
 }
 
-/// Prepare (cloud) and reach (device) run side by side; then deliver, finish, verify.
+/// Prepare (cloud), deliver (device), verify (cloud).
 async fn provision(steps: &Steps<'_>, device: &mut dyn SetupDevice) -> Result<Summary, Ended> {
-    let cleared = SetOnce::new();
-    let (identity, code) = tokio::try_join!(reach(steps, device, &cleared), prepare(steps, &cleared))?;
-    let board = Board { id: identity.id.clone(), platform: identity.platform };
-    if let Some(code) = code {
-        steps.deliver(device, &code).await?;
-        steps.finish(device).await?;
-        steps.verify(device, &board).await?;
-    } else {
-        steps.would_deliver().await?;
+    if let Some(wifi) = &steps.job.wifi {
+        // As far as can be told before the board has said who it is.
+        device.carries(wifi, None)?;
     }
+    let (identity, code) =
+        if steps.by_turns { by_turns(steps, device).await? } else { at_once(steps, device).await? };
+    let board = Board { id: identity.id.clone(), platform: identity.platform };
+    let Some(code) = code else {
+        steps.would_deliver().await?;
+        return Ok(steps.summary(&board, identity.firmware, false));
+    };
+    steps.deliver(device, &code).await?;
+    steps.wifi(device).await?;
+    steps.finish(device).await?;
+    if steps.by_turns {
+        // What could not be done before the id was known. Otherwise it is so already.
+        late_membership(steps).await?;
+    }
+    steps.verify(Some(device), &board).await?;
     Ok(steps.summary(&board, identity.firmware, false))
+}
+
+/// The device's side and the cloud's at the same time.
+async fn at_once(
+    steps: &Steps<'_>,
+    device: &mut dyn SetupDevice,
+) -> Result<(Identity, Option<ClaimCode>), Ended> {
+    let cleared = SetOnce::new();
+    tokio::try_join!(reach(steps, device, &cleared), prepare(steps, &cleared))
 }
 
 /// The device's side: who it is, and that it listens. Where USB tells the id, the board is not
@@ -134,5 +169,68 @@ async fn prepare(steps: &Steps<'_>, cleared: &SetOnce<()>) -> Result<Option<Clai
             let _ = cleared.set(());
             steps.own_claim_code().await
         }
+    }
+}
+
+/// One side after the other, for a computer whose only radio joins the Photon's network. One that stays
+/// online throughout is never asked for anything: what is out of reach is found by trying.
+async fn by_turns(
+    steps: &Steps<'_>,
+    device: &mut dyn SetupDevice,
+) -> Result<(Identity, Option<ClaimCode>), Ended> {
+    steps.assume();
+    let seen = steps.glance(device).await?;
+    steps.was_away.store(false, Ordering::Relaxed);
+    let code = if steps.known.get().is_some() {
+        prepare(steps, &SetOnce::new()).await?
+    } else {
+        prepare_for_anybody(steps).await?
+    };
+    match seen {
+        Some(identity) if !steps.was_away.load(Ordering::Relaxed) => {
+            Ok((steps.greet(device, identity).await?, code))
+        }
+        _ => Ok((steps.know_from_console(device).await?, code)),
+    }
+}
+
+/// What of the cloud's side needs no device id. `None` in a dry run.
+async fn prepare_for_anybody(steps: &Steps<'_>) -> Result<Option<ClaimCode>, Ended> {
+    match &steps.job.owner {
+        Owner::Customer { product, customer } => {
+            let Some(_) = customer.fixed() else {
+                return Err(Failure::new(
+                    FailureCode::Configuration,
+                    "a customer for each device needs the device's id: join the Photon's network first, or name the device",
+                )
+                .into());
+            };
+            steps.warn_of_late_import();
+            let membership = async {
+                steps.sign_in().await?;
+                steps.check_product(product).await
+            };
+            let ((), customer) = tokio::try_join!(membership, steps.customer(product, customer))?;
+            steps.claim_code(product, &customer).await
+        }
+        Owner::Developer => {
+            steps.have_user_token().await?;
+            steps.own_claim_code().await
+        }
+    }
+}
+
+/// The device's place in the product, for a device whose id became known only while it got its code.
+async fn late_membership(steps: &Steps<'_>) -> Result<(), Ended> {
+    match &steps.job.owner {
+        Owner::Customer { product, customer } if !steps.is_member() => {
+            match steps.check_device(product, customer).await {
+                Ok(record) => steps.import(product, record).await,
+                // It was quicker than we.
+                Err(Ended::Already(_)) => Ok(()),
+                Err(failed) => Err(failed),
+            }
+        }
+        _ => Ok(()),
     }
 }

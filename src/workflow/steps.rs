@@ -1,5 +1,7 @@
 //! What each step makes true.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tokio::{sync::SetOnce, time::sleep};
 
 use super::{
@@ -10,8 +12,8 @@ use crate::{
     cloud::{Cloud, CloudError, CustomerWas, DeviceRecord, Import, Product},
     device::{Manner, Note, SetupDevice},
     model::{
-        ClaimCode, Customer, CustomerTemplate, Deadline, DeviceId, Failure, FailureCode, FirmwareVersion,
-        Identity, Outcome, Platform, ProductRef, Step, Summary, clean,
+        Action, ClaimCode, Customer, CustomerTemplate, Deadline, DeviceId, Failure, FailureCode,
+        FirmwareVersion, Identity, Outcome, Platform, ProductRef, Step, Summary, clean,
     },
 };
 
@@ -70,6 +72,15 @@ fn fits(product: &Product, board: Option<Platform>) -> Result<(), Failure> {
     }
 }
 
+/// The record of a device in the developer's own account, if it is there.
+async fn own_record(
+    cloud: &Cloud,
+    board: &Board,
+    deadline: Deadline,
+) -> Result<Option<DeviceRecord>, CloudError> {
+    Ok(cloud.user_devices(deadline).await?.into_iter().find(|device| device.id == board.id))
+}
+
 /// The steps of one run.
 pub struct Steps<'a> {
     pub job: &'a Job,
@@ -79,11 +90,46 @@ pub struct Steps<'a> {
     pub known: &'a SetOnce<Board>,
     /// The product, once it was read.
     pub product: &'a SetOnce<Product>,
+    /// Whether this computer may have to change between the Photon's network and one with internet.
+    pub by_turns: bool,
+    /// Whether it had to, since the device answered last.
+    pub was_away: &'a AtomicBool,
+    /// Whether the device was seen to be in the product, or put there.
+    pub member: &'a AtomicBool,
 }
 
 impl Steps<'_> {
-    fn deadline(&self, name: &'static str) -> Deadline {
-        Deadline::after(self.job.policy.cloud, name)
+    /// Asks the cloud, within its deadline. Where this computer may be on the Photon's network, a cloud
+    /// that is out of reach is waited for: a person has to bring the computer back.
+    async fn ask<T>(
+        &self,
+        step: Step,
+        what: &'static str,
+        work: impl AsyncFn(&Cloud, Deadline) -> Result<T, CloudError>,
+    ) -> Result<T, CloudError> {
+        let cloud = self.cloud(step);
+        let policy = &self.job.policy;
+        if !self.by_turns {
+            return work(&cloud, Deadline::after(policy.cloud, what)).await;
+        }
+        let give_up = Deadline::after(policy.by_turns, what);
+        let mut asked = false;
+        loop {
+            let failure = match work(&cloud, Deadline::after(policy.out_of_reach, what)).await {
+                Err(error) if error.code == FailureCode::CloudUnreachable => error,
+                other => return other,
+            };
+            if give_up.left().is_zero() {
+                return Err(failure);
+            }
+            if !asked {
+                asked = true;
+                self.was_away.store(true, Ordering::Relaxed);
+                self.track.note(step, Note::Action(Action::GoOnline));
+            }
+            // An answer that fails at once (no route, no name) must not become a busy loop.
+            sleep(policy.first_look.max(policy.out_of_reach / 10)).await;
+        }
     }
 
     /// The cloud, telling what it tries again as notes to this step.
@@ -99,6 +145,52 @@ impl Steps<'_> {
         self.track.known(&board.id);
         // Set once a run: from USB, or else from the console.
         let _ = self.known.set(board);
+    }
+
+    /// Takes the id that the device must have for known: who answers is compared with it.
+    pub fn assume(&self) -> bool {
+        let expected = self.job.device_id.clone();
+        expected.map(|id| self.learn(Board { id, platform: None })).is_some()
+    }
+
+    /// Who answers on its own network right now, if anybody does.
+    pub async fn glance(&self, device: &mut dyn SetupDevice) -> Result<Option<Identity>, Ended> {
+        match device.reach(Manner::LookOnly, &|_| {}).await {
+            Ok(identity) => {
+                self.expect(&identity.id)?;
+                if self.known.get().is_none() {
+                    self.learn(Board { id: identity.id.clone(), platform: identity.platform });
+                }
+                Ok(Some(identity))
+            }
+            Err(failure) if failure.code == FailureCode::WrongDevice => {
+                Err(failure.in_step(Step::KnowDevice).into())
+            }
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Takes an answer of a moment ago for the device's side: the steps are told, nothing is asked again.
+    pub async fn greet(&self, device: &mut dyn SetupDevice, identity: Identity) -> Result<Identity, Ended> {
+        let work = async {
+            device.takes_claim_code(&identity)?;
+            self.job.wifi.as_ref().map_or(Ok(()), |wifi| device.carries(wifi, Some(&identity)))?;
+            let note = identity.id.to_string();
+            Ok::<_, Ended>((identity, Outcome::AlreadySo, note))
+        };
+        self.track.step(Step::KnowDevice, work).await
+    }
+
+    /// Whether the device was seen to be in the product, or put there.
+    pub fn is_member(&self) -> bool {
+        self.member.load(Ordering::Relaxed)
+    }
+
+    /// Says what it means that the id is not known before the code is made.
+    pub fn warn_of_late_import(&self) {
+        let note = "its id is not known yet, so it is imported after it has shown its code; should the cloud \
+                    refuse it then, the code is lost. --device-id avoids that";
+        self.track.note(Step::Import, Note::Text(note.into()));
     }
 
     fn expect(&self, id: &DeviceId) -> Result<(), Failure> {
@@ -151,7 +243,9 @@ impl Steps<'_> {
     pub async fn know_from_console(&self, device: &mut dyn SetupDevice) -> Result<Identity, Ended> {
         let work = async {
             let identity = self.listening(device).await?;
-            self.learn(Board { id: identity.id.clone(), platform: identity.platform });
+            if self.known.get().is_none() {
+                self.learn(Board { id: identity.id.clone(), platform: identity.platform });
+            }
             let note = identity.id.to_string();
             Ok::<_, Ended>((identity, Outcome::AlreadySo, note))
         };
@@ -182,6 +276,7 @@ impl Steps<'_> {
             };
             self.expect(&identity.id)?;
             device.takes_claim_code(&identity)?;
+            self.job.wifi.as_ref().map_or(Ok(()), |wifi| device.carries(wifi, Some(&identity)))?;
             // A link on the hub tells an id but no kind of board, so this may be the first to tell.
             self.product.get().map_or(Ok(()), |product| fits(product, identity.platform))?;
             let note = identity.firmware.as_ref().map(|v| format!("Device OS {v}")).unwrap_or_default();
@@ -200,6 +295,17 @@ impl Steps<'_> {
         self.track.step(step, work).await
     }
 
+    /// The device has saved the network it shall join, if one was given. After the claim code: over USB
+    /// this ends listening mode.
+    pub async fn wifi(&self, device: &mut dyn SetupDevice) -> Result<(), Ended> {
+        let Some(wifi) = &self.job.wifi else { return Ok(()) };
+        let work = async {
+            device.set_wifi(wifi, &|note| self.track.note(Step::Wifi, note)).await?;
+            Ok::<_, Ended>(((), Outcome::Done, format!("{} saved", wifi.ssid())))
+        };
+        self.track.step(Step::Wifi, work).await
+    }
+
     /// The device has left listening mode. That it comes back is seen while verifying.
     pub async fn finish(&self, device: &mut dyn SetupDevice) -> Result<(), Ended> {
         let work = async {
@@ -211,7 +317,9 @@ impl Steps<'_> {
 
     /// What a dry run says instead of touching the board.
     pub async fn would_deliver(&self) -> Result<(), Ended> {
-        for step in [Step::Deliver, Step::Finish, Step::Verify] {
+        let wifi = self.job.wifi.as_ref().map(|_| Step::Wifi);
+        for step in [Some(Step::Deliver), wifi, Some(Step::Finish), Some(Step::Verify)].into_iter().flatten()
+        {
             let work = async { Ok::<_, Ended>(((), Outcome::WouldDo, String::new())) };
             self.track.step(step, work).await?;
         }
@@ -223,7 +331,9 @@ impl Steps<'_> {
     /// A bearer token is at hand.
     pub async fn sign_in(&self) -> Result<(), Ended> {
         let work = async {
-            let token = self.cloud(Step::SignIn).product_token(self.deadline("signing in")).await?;
+            let token = self
+                .ask(Step::SignIn, "signing in", async |cloud, until| cloud.product_token(until).await)
+                .await?;
             let (outcome, note) = match token.was_kept() {
                 true => (Outcome::AlreadySo, "with the token of before"),
                 false => (Outcome::Done, ""),
@@ -236,8 +346,11 @@ impl Steps<'_> {
     /// The product is there; the check of the device goes on with it.
     pub async fn check_product(&self, product: &ProductRef) -> Result<(), Ended> {
         let work = async {
-            let product =
-                self.cloud(Step::CheckProduct).product(product, self.deadline("reading the product")).await?;
+            let product = self
+                .ask(Step::CheckProduct, "reading the product", async |cloud, until| {
+                    cloud.product(product, until).await
+                })
+                .await?;
             let note = clean(&product.name);
             let _ = self.product.set(product);
             Ok::<_, Ended>(((), Outcome::AlreadySo, note))
@@ -254,8 +367,8 @@ impl Steps<'_> {
     ) -> Result<Option<DeviceRecord>, Ended> {
         let board = self.known.wait().await.clone();
         let work = async {
-            let deadline = self.deadline("reading the device");
-            let record = self.cloud(Step::CheckDevice).device(product, &board.id, deadline).await?;
+            let ask = async |cloud: &Cloud, until| cloud.device(product, &board.id, until).await;
+            let record = self.ask(Step::CheckDevice, "reading the device", ask).await?;
             let of = self.product.wait().await;
             fits(of, board.platform)?;
             let Some(record) = record else {
@@ -280,8 +393,8 @@ impl Steps<'_> {
                     if self.job.dry_run {
                         return Ok((Some(record), Outcome::WouldDo, note));
                     }
-                    let deadline = self.deadline("taking the owner off");
-                    self.cloud(Step::CheckDevice).unclaim(product, &board.id, deadline).await?;
+                    let ask = async |cloud: &Cloud, until| cloud.unclaim(product, &board.id, until).await;
+                    self.ask(Step::CheckDevice, "taking the owner off", ask).await?;
                     Ok((Some(record), Outcome::Done, note))
                 }
                 Some(owner) => {
@@ -297,6 +410,17 @@ impl Steps<'_> {
     /// The device is in the product.
     pub async fn import(&self, product: &ProductRef, record: Option<DeviceRecord>) -> Result<(), Ended> {
         let board = self.known.wait().await;
+        self.import_step(product, board, record).await?;
+        self.member.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn import_step(
+        &self,
+        product: &ProductRef,
+        board: &Board,
+        record: Option<DeviceRecord>,
+    ) -> Result<(), Ended> {
         let work = async {
             let product_read = self.product.wait().await;
             if record.is_some_and(|record| is_member(&record, product_read)) {
@@ -308,11 +432,8 @@ impl Steps<'_> {
             let refused = |code, why: &str| {
                 Ended::from(Failure::new(code, format!("the cloud does not take device {}: {why}", board.id)))
             };
-            match self
-                .cloud(Step::Import)
-                .import(product, &board.id, self.deadline("importing the device"))
-                .await?
-            {
+            let ask = async |cloud: &Cloud, until| cloud.import(product, &board.id, until).await;
+            match self.ask(Step::Import, "importing the device", ask).await? {
                 Import::Added => Ok(((), Outcome::Done, "imported".into())),
                 Import::AlreadyMember => Ok(((), Outcome::AlreadySo, "in the product".into())),
                 Import::OwnedByOther => Err(refused(
@@ -342,8 +463,8 @@ impl Steps<'_> {
             if self.job.dry_run {
                 return Ok(((), Outcome::WouldDo, format!("{customer}, unless it exists")));
             }
-            let deadline = self.deadline("creating the customer");
-            let (_, was) = self.cloud(Step::Customer).customer_token(product, &customer, deadline).await?;
+            let ask = async |cloud: &Cloud, until| cloud.customer_token(product, &customer, until).await;
+            let (_, was) = self.ask(Step::Customer, "creating the customer", ask).await?;
             let outcome = match was {
                 CustomerWas::Created => Outcome::Done,
                 CustomerWas::Cached | CustomerWas::Existing => Outcome::AlreadySo,
@@ -364,8 +485,8 @@ impl Steps<'_> {
             if self.job.dry_run {
                 return Ok((None, Outcome::WouldDo, String::new()));
             }
-            let deadline = self.deadline("making a claim code");
-            let code = self.cloud(Step::ClaimCode).customer_claim_code(product, customer, deadline).await?;
+            let ask = async |cloud: &Cloud, until| cloud.customer_claim_code(product, customer, until).await;
+            let code = self.ask(Step::ClaimCode, "making a claim code", ask).await?;
             Ok::<_, Ended>((Some(code), Outcome::Done, String::new()))
         };
         self.track.step(Step::ClaimCode, work).await
@@ -383,22 +504,13 @@ impl Steps<'_> {
     pub async fn check_own_device(&self) -> Result<(), Ended> {
         let board = self.known.wait().await.clone();
         let work = async {
-            let deadline = self.deadline("reading the account's devices");
-            match self.own_record(Step::CheckDevice, &board, deadline).await? {
+            let ask = async |cloud: &Cloud, until| own_record(cloud, &board, until).await;
+            match self.ask(Step::CheckDevice, "reading the account's devices", ask).await? {
                 Some(_) => Err(self.already(&board)),
                 None => Ok(((), Outcome::AlreadySo, "not in the account yet".into())),
             }
         };
         self.track.step(Step::CheckDevice, work).await
-    }
-
-    async fn own_record(
-        &self,
-        step: Step,
-        board: &Board,
-        deadline: Deadline,
-    ) -> Result<Option<DeviceRecord>, CloudError> {
-        Ok(self.cloud(step).user_devices(deadline).await?.into_iter().find(|d| d.id == board.id))
     }
 
     /// A fresh claim code for the developer's account; `None` in a dry run.
@@ -407,8 +519,8 @@ impl Steps<'_> {
             if self.job.dry_run {
                 return Ok((None, Outcome::WouldDo, String::new()));
             }
-            let code =
-                self.cloud(Step::ClaimCode).user_claim_code(self.deadline("making a claim code")).await?;
+            let ask = async |cloud: &Cloud, until| cloud.user_claim_code(until).await;
+            let code = self.ask(Step::ClaimCode, "making a claim code", ask).await?;
             Ok::<_, Ended>((Some(code), Outcome::Done, String::new()))
         };
         self.track.step(Step::ClaimCode, work).await
@@ -416,18 +528,33 @@ impl Steps<'_> {
 
     // --- the end ---
 
-    /// The cloud says that it is ours. A board that comes back to listening meanwhile is let out
-    /// again, as the command may have got lost; one that keeps coming back is not waited for.
-    pub async fn verify(&self, device: &mut dyn SetupDevice, board: &Board) -> Result<(), Ended> {
-        let deadline = Deadline::after(self.job.policy.verify, "the cloud's record");
+    /// The cloud says that it is ours. A board that comes back to listening is not waited for.
+    pub async fn verify(&self, device: Option<&mut dyn SetupDevice>, board: &Board) -> Result<(), Ended> {
         let work = async {
+            if self.by_turns {
+                // The time to verify begins when the cloud can be asked again.
+                let ask = async |cloud: &Cloud, until| self.look(cloud, board, until).await;
+                if let (_, Some(note)) = self.ask(Step::Verify, "the cloud's record", ask).await? {
+                    return Ok(((), Outcome::Done, note));
+                }
+            }
+            let deadline = Deadline::after(self.job.policy.verify, "the cloud's record");
+            let back = async {
+                match device {
+                    Some(device) => device.back().await,
+                    None => std::future::pending().await,
+                }
+            };
             let note = tokio::select! {
                 note = self.record_turns_right(board, deadline) => note?,
                 // It may have been online in between, so the record has the last word.
-                () = device.back() => self.look(board, deadline).await?.1.ok_or_else(|| Failure::new(
-                    FailureCode::BackToListening,
-                    "the board took the claim code, but it is back in listening mode: it knows no Wi-Fi, or cannot join it",
-                ).in_step(Step::Finish))?,
+                () = back => self.look(&self.cloud(Step::Verify), board, deadline).await?.1.ok_or_else(|| {
+                    Failure::new(
+                        FailureCode::BackToListening,
+                        "the board took the claim code, but it is back in listening mode: it knows no Wi-Fi, or cannot join it",
+                    )
+                    .in_step(Step::Finish)
+                })?,
             };
             Ok::<_, Ended>(((), Outcome::Done, note))
         };
@@ -436,9 +563,10 @@ impl Steps<'_> {
 
     async fn record_turns_right(&self, board: &Board, deadline: Deadline) -> Result<String, Ended> {
         let policy = &self.job.policy;
+        let cloud = self.cloud(Step::Verify);
         let mut pause = policy.first_look;
         loop {
-            let (record, ours) = self.look(board, deadline).await?;
+            let (record, ours) = self.look(&cloud, board, deadline).await?;
             if let Some(note) = ours {
                 return Ok(note);
             }
@@ -453,12 +581,13 @@ impl Steps<'_> {
     /// The cloud's record, and whose it is if that is right.
     async fn look(
         &self,
+        cloud: &Cloud,
         board: &Board,
         deadline: Deadline,
-    ) -> Result<(Option<DeviceRecord>, Option<String>), Ended> {
+    ) -> Result<(Option<DeviceRecord>, Option<String>), CloudError> {
         let (record, ours) = match &self.job.owner {
             Owner::Customer { product, customer } => {
-                let record = self.cloud(Step::Verify).device(product, &board.id, deadline).await?;
+                let record = cloud.device(product, &board.id, deadline).await?;
                 let customer = customer.for_device(&board.id);
                 let number = self.product.get().map(|p| p.id);
                 let ours = record.as_ref().is_some_and(|record| {
@@ -469,7 +598,7 @@ impl Steps<'_> {
                 (record, ours.then(|| format!("owned by {customer}")))
             }
             Owner::Developer => {
-                let record = self.own_record(Step::Verify, board, deadline).await?;
+                let record = own_record(cloud, board, deadline).await?;
                 let ours = record.is_some();
                 (record, ours.then(|| "in the developer's account".into()))
             }
