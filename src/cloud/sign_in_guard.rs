@@ -35,6 +35,9 @@ const LOCK_OUT: Duration = Duration::from_secs(30 * 60);
 /// wrong secret stays under [`STOP_AT`] by itself.
 const AT_ONCE: usize = 4;
 
+/// A record's length in its file, filled up with blanks; it has some 160 bytes at most.
+const RECORD_LENGTH: usize = 256;
+
 /// The refusals in a row, as stored.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Record {
@@ -188,10 +191,12 @@ impl Inner {
 
     fn save(&self, file: Option<File>, record: Record) {
         if let Some(mut file) = file {
-            let text = serde_json::to_string(&record).unwrap_or_default();
-            let written =
-                file.rewind().and_then(|()| file.set_len(0)).and_then(|()| file.write_all(text.as_bytes()));
-            if let Err(error) = written {
+            // Always of one length and written in one piece: a process that ends half-way, as the one
+            // does whose other sign-in was refused a moment ago, must not leave a clean record behind.
+            let text = format!("{:<RECORD_LENGTH$}", serde_json::to_string(&record).unwrap_or_default());
+            let written = file.rewind().and_then(|()| file.write_all(text.as_bytes()));
+            // Only what was damaged is longer.
+            if let Err(error) = written.and_then(|()| file.set_len(RECORD_LENGTH as u64)) {
                 tracing::warn!(%error, "the count of refused sign-ins could not be kept");
             }
         }
@@ -366,6 +371,18 @@ mod tests {
         site.server.expect(SIGN_IN, 200, &token_answer("token-1"));
         site.sign_in(SECRET).await.unwrap();
         assert_eq!(site.record(), Record::default());
+    }
+
+    #[tokio::test]
+    async fn a_record_takes_the_place_of_another_in_one_write() {
+        let site = Site::new().await;
+        let length = || fs::metadata(site.path()).unwrap().len();
+        site.server.expect(SIGN_IN, 401, REFUSED);
+        site.sign_in("wrong-secret").await.unwrap_err();
+        assert_eq!(length(), RECORD_LENGTH as u64);
+        site.server.expect(SIGN_IN, 200, &token_answer("token-1"));
+        site.sign_in(SECRET).await.unwrap();
+        assert_eq!((length(), site.record()), (RECORD_LENGTH as u64, Record::default()));
     }
 
     #[tokio::test]

@@ -43,6 +43,7 @@ impl UsbPhoton {
     ) -> Result<Option<Identity>, Stop> {
         match self.ask().await? {
             Answer::Identity(identity) => {
+                self.in_dialogue = false;
                 if *waking == Waking::BySpeed {
                     self.set_baud(baud::PLAIN)?;
                 }

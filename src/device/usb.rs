@@ -34,8 +34,8 @@ pub struct UsbPhoton {
     pace: Option<Duration>,
     pub(super) found: Option<Found>,
     console: Option<Console>,
-    /// The console may be inside a dialogue that this run opened.
-    in_dialogue: bool,
+    /// The console may be inside a dialogue that this run opened, or has begun to lead out of.
+    pub(super) in_dialogue: bool,
     /// This run brought the board into listening mode and has not let it out again.
     pub(super) owes_exit: bool,
     /// The id that answered, so that a board that was swapped is noticed.
@@ -251,11 +251,14 @@ impl UsbPhoton {
     pub(super) async fn leave_dialogue(&mut self, until: Instant) -> Result<(), Stop> {
         let mut way = WayOut::default();
         let mut silence = self.patience.silence;
+        self.in_dialogue = true;
         self.write(&CLEAR_LINE).await?;
         loop {
             match self.hear(silence, until, None).await? {
                 Heard::Said(Said::Prompt(prompt)) => {
                     let Some(answer) = way.answer(prompt) else {
+                        // Not even to be cleared once more: that is an answer, too.
+                        self.in_dialogue = false;
                         return Err(Stop::Failed(Failure::new(
                             FailureCode::ConsoleStuck,
                             format!(

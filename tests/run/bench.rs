@@ -47,7 +47,7 @@ pub async fn guarded<T>(what: impl Future<Output = T>) -> T {
 
 /// Works on all cases, some at a time: most of them wait for something.
 pub async fn all<T, F: Future<Output = ()>>(cases: impl IntoIterator<Item = T>, work: impl FnMut(T) -> F) {
-    futures_util::stream::iter(cases).map(work).buffer_unordered(12).collect::<Vec<()>>().await;
+    futures_util::stream::iter(cases).map(work).buffer_unordered(16).collect::<Vec<()>>().await;
 }
 
 pub struct Bench {

@@ -91,6 +91,24 @@ async fn in_the_middle_of_the_claim_code() {
 }
 
 #[tokio::test]
+async fn on_the_way_out_of_a_dialogue_that_somebody_left() {
+    all(["C:abc", "w:ssid", "w:password", "w:username"], async |place| {
+        let bench = Bench::new().await;
+        let left_in = Some(place.parse().unwrap());
+        // Slow enough to be on the way when the signal comes.
+        let byte_latency = Duration::from_millis(2);
+        let board = bench.plug(PhotonConfig { left_in, byte_latency, ..bench.board() });
+        let mut run = bench.run(&board).start();
+        run.reaches("step-note", "listening").await;
+        run.interrupt();
+        run.ended().await.fails_with(130, "interrupted");
+        assert_eq!((board.state().mode, board.state().saved.len()), (Mode::Listening, 1), "{place}");
+        is_at_its_idle_prompt(&board).await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn as_soon_as_the_delivery_has_begun() {
     let bench = Bench::new().await;
     let board = bench.plug_into_hub(bench.running_board());

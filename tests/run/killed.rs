@@ -64,19 +64,21 @@ async fn lines_of_a_run(place: Place) -> usize {
 
 #[tokio::test]
 async fn after_any_line_of_its_story() {
+    let mut cases = Vec::new();
     for place in [Place::Port, Place::Hub] {
-        all(0..=lines_of_a_run(place).await, async |lines| {
-            let bench = Bench::new().await;
-            let board = place.plug(&bench);
-            let mut run = place.run(&bench, &board).start();
-            for _ in 0..lines {
-                run.next_event().await;
-            }
-            run.kill().await;
-            converges(&bench, &board, place).await;
-        })
-        .await;
+        cases.extend((0..=lines_of_a_run(place).await).map(|lines| (lines, place)));
     }
+    all(cases, async |(lines, place)| {
+        let bench = Bench::new().await;
+        let board = place.plug(&bench);
+        let mut run = place.run(&bench, &board).start();
+        for _ in 0..lines {
+            run.next_event().await;
+        }
+        run.kill().await;
+        converges(&bench, &board, place).await;
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -120,7 +122,7 @@ async fn after_the_cloud_has_done_what_it_was_asked_and_before_it_could_say_so()
 #[tokio::test]
 async fn in_the_middle_of_the_claim_code() {
     // The board stops at this byte for longer than the run lives, then goes on with what it has.
-    for byte in [1, 32, 63, 64] {
+    all([1, 32, 63, 64], async |byte| {
         let bench = Bench::new().await;
         let faults = vec![format!("delay:code@{byte}:300").parse().unwrap()];
         let board = bench.plug(PhotonConfig { faults, ..bench.board() });
@@ -128,5 +130,6 @@ async fn in_the_middle_of_the_claim_code() {
         run.reaches("step-started", "deliver").await;
         run.kill().await;
         converges(&bench, &board, Place::Port).await;
-    }
+    })
+    .await;
 }
