@@ -1,10 +1,10 @@
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use url::Url;
 
 use crate::model::{DeviceId, FirmwareVersion, Platform};
 
-use super::{LeftIn, Network, PhotonFault, versions::Quirks};
+use super::{DeviceKey, LeftIn, Network, PhotonFault, versions::Quirks};
 
 /// How a simulated Photon left the factory, and what its surroundings are.
 #[derive(Debug, Clone)]
@@ -21,6 +21,12 @@ pub struct PhotonConfig {
     pub cloud_url: Option<Url>,
     /// A symbolic link that follows the port when it comes back under another name.
     pub link: Option<PathBuf>,
+    /// Where it answers HTTP as an access point, if it does; port 0 for any that is free.
+    pub softap_http: Option<SocketAddr>,
+    /// Where it answers SoftAP's TCP protocol, likewise.
+    pub softap_tcp: Option<SocketAddr>,
+    /// Its RSA key, for SoftAP; without one, [`DeviceKey::of_the_recordings`].
+    pub device_key: Option<DeviceKey>,
     /// The board's own claimed bit.
     pub claimed: bool,
     /// It is plugged in in listening mode. If not, and no Wi-Fi is known, it runs user firmware that
@@ -72,6 +78,9 @@ impl PhotonConfig {
             serial_number: None,
             cloud_url: None,
             link: None,
+            softap_http: None,
+            softap_tcp: None,
+            device_key: None,
             claimed: false,
             listening: true,
             wifi_known: false,

@@ -1,5 +1,5 @@
 use super::{
-    Cipher, Effect, Network, Security, Typed,
+    Cipher, Effect, Network, Security, Typed, hex,
     network::seen,
     state::{Device, SavedNetwork},
 };
@@ -7,10 +7,12 @@ use super::{
 /// What the firmware answers to credentials (`wlan_hal.h`, `wiced_result_t`).
 pub(super) const SAVED: i32 = 0;
 pub(super) const CIPHER_REQUIRED: i32 = -2;
+pub(super) const INVALID_SSID_LENGTH: i32 = -3;
 const INVALID_KEY_LENGTH: i32 = -4;
-const ENTERPRISE_INCOMPLETE: i32 = 1;
+pub(super) const ENTERPRISE_INCOMPLETE: i32 = 1;
 const WICED_ERROR: i32 = 4;
 
+pub(super) const EAP_NONE: u8 = 0;
 pub(super) const EAP_TLS: u8 = 13;
 pub(super) const EAP_PEAP: u8 = 25;
 
@@ -50,16 +52,22 @@ impl Credentials {
         self.security.has_cipher() && self.cipher.is_none()
     }
 
+    /// Security and cipher as they are saved: where a scan is needed, what it tells; `None` when it shows
+    /// no such network (`toSecurity`).
+    fn as_found_by_a_scan(&self, networks: &[Network]) -> Option<(Security, Option<Cipher>)> {
+        if !self.need_a_scan() {
+            return Some((self.security, self.cipher));
+        }
+        seen(networks, &self.ssid).map(|network| (network.security, network.cipher))
+    }
+
     /// Whether they would be saved by firmware from 0.7.0 on; 0 for yes
     /// (`wlan_set_credentials_internal`, `check_enterprise_credentials`).
     pub(super) fn check(&self, networks: &[Network]) -> i32 {
-        let mut security = self.security;
-        if self.need_a_scan() {
-            match seen(networks, &self.ssid) {
-                Some(network) => security = network.security,
-                None => return CIPHER_REQUIRED,
-            }
+        if !(1..=32).contains(&self.ssid.len()) {
+            return INVALID_SSID_LENGTH;
         }
+        let Some((security, _)) = self.as_found_by_a_scan(networks) else { return CIPHER_REQUIRED };
         let right_length = match security {
             Security::Open => true,
             Security::Wep => (5..=58).contains(&self.password.len()),
@@ -74,7 +82,8 @@ impl Credentials {
                 (1..=64).contains(&self.inner_identity.len()) && (1..=64).contains(&self.password.len())
             }
             EAP_TLS => !self.client_certificate.is_empty() && !self.private_key.is_empty(),
-            _ => true,
+            EAP_NONE => true,
+            _ => false,
         };
         if complete { SAVED } else { ENTERPRISE_INCOMPLETE }
     }
@@ -94,10 +103,22 @@ impl Credentials {
         SAVED
     }
 
+    /// What is written to flash: a WEP key is taken for hex digits, and nothing is longer than 64 bytes
+    /// (`add_wiced_wifi_credentials`).
+    pub(super) fn to_saved(&self, networks: &[Network]) -> SavedNetwork {
+        let (security, cipher) = self.as_found_by_a_scan(networks).unwrap_or((self.security, self.cipher));
+        let mut password = match self.password[..] {
+            [first, _, ..] if security == Security::Wep && first > 4 => hex::decode(&self.password),
+            _ => self.password.clone(),
+        };
+        password.truncate(64);
+        SavedNetwork { ssid: self.ssid.clone(), password: Typed(password), security, cipher }
+    }
+
     fn effect(&self, result: i32) -> Effect {
         let given = |bytes: &[u8]| (!bytes.is_empty()).then(|| Typed(bytes.to_vec()));
         Effect::Credentials {
-            ssid_hex: self.ssid.iter().map(|b| format!("{b:02x}")).collect(),
+            ssid_hex: hex::encode(&self.ssid),
             password: given(&self.password),
             security: self.security,
             cipher: self.cipher,
@@ -113,19 +134,18 @@ impl Credentials {
 }
 
 impl Device {
-    /// Writes credentials that were found good, or notes that they were refused.
+    /// Writes the console's credentials when they were found good, and notes what came of them.
     pub(super) fn conclude_credentials(&self, credentials: &Credentials, result: i32) {
+        let saved = (result == SAVED).then(|| credentials.to_saved(&self.networks));
+        self.write_credentials(saved, credentials.effect(result));
+    }
+
+    /// Writes credentials, if there are any to write, and notes what was done.
+    pub(super) fn write_credentials(&self, saved: Option<SavedNetwork>, effect: Effect) {
         self.change(|state| {
-            state.effects.push(credentials.effect(result));
-            if result == SAVED {
-                remember(
-                    &mut state.saved,
-                    SavedNetwork {
-                        ssid: credentials.ssid.clone(),
-                        password: Typed(credentials.password.clone()),
-                        security: credentials.security,
-                    },
-                );
+            state.effects.push(effect);
+            if let Some(saved) = saved {
+                remember(&mut state.saved, saved);
                 state.credentials_changed = true;
             }
         });
@@ -159,8 +179,12 @@ mod tests {
 
     #[test]
     fn five_networks_are_kept_the_newest_first_and_one_of_them_enterprise() {
-        let entry =
-            |ssid: &str, security| SavedNetwork { ssid: ssid.into(), password: Typed(Vec::new()), security };
+        let entry = |ssid: &str, security| SavedNetwork {
+            ssid: ssid.into(),
+            password: Typed(Vec::new()),
+            security,
+            cipher: None,
+        };
         let mut saved = Vec::new();
         for ssid in ["a", "b", "c", "b"] {
             remember(&mut saved, entry(ssid, Security::Wpa2));

@@ -29,8 +29,11 @@ pub enum Effect {
     ClaimCode {
         /// The code.
         code: Typed,
+        /// What SoftAP answered to it; the console has no such number.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        r: Option<i32>,
     },
-    /// Wi-Fi credentials were saved, or refused.
+    /// Wi-Fi credentials were saved, or refused, over the console.
     Credentials {
         /// The network's name in lower-case hex.
         ssid_hex: String,
@@ -55,6 +58,46 @@ pub enum Effect {
         /// 0 for saved, else the firmware's reason.
         result: i32,
     },
+    /// Wi-Fi credentials were saved, or refused, over SoftAP. Those that could not be opened never come
+    /// this far.
+    WlanSetCredentials {
+        /// The network's name in lower-case hex.
+        ssid_hex: String,
+        /// The pass phrase, where one was given.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        password: Option<Typed>,
+        /// The same in lower-case hex.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        password_hex: Option<Typed>,
+        /// The firmware's number: 0 open, 1 WEP, 2 WPA, 3 WPA2, 4 and 5 the same with 802.1x, 255 unknown.
+        /// Before 0.7, what the client sent.
+        security: i32,
+        /// Always 0: SoftAP leaves the cipher to the scan.
+        cipher: u8,
+        /// The channel.
+        channel: u8,
+        /// 0 none, 13 EAP-TLS, 25 PEAP.
+        eap_type: u8,
+        /// The user name within the tunnel.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        inner_identity: Option<Typed>,
+        /// The user name outside the tunnel.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        outer_identity: Option<Typed>,
+        /// The client's certificate, where one was understood.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        client_certificate: Option<Typed>,
+        /// The opened private key with its padding, where one was understood.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        private_key: Option<Typed>,
+        /// The root certificate, where one was given.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ca_certificate: Option<Typed>,
+        /// 0 for saved, else the firmware's reason.
+        result: i32,
+    },
+    /// `connect-ap`: listening mode ended over SoftAP.
+    ConnectAp,
     /// Listening mode ended.
     ListenEnd {
         /// Why.
@@ -62,7 +105,7 @@ pub enum Effect {
     },
 }
 
-/// Why listening mode ended.
+/// Why listening mode ended over the console.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ListenEnd {

@@ -2,6 +2,8 @@ use std::{str::FromStr, time::Duration};
 
 use crate::model::Invalid;
 
+use super::softap::{AnswerFault, AnswerFaultKind, Command};
+
 /// A place in the byte stream, counted in bytes from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Where {
@@ -36,6 +38,7 @@ pub(super) enum Fault {
     Garbage,
     Log(Moment),
     LogCode,
+    Answer(AnswerFault),
 }
 
 /// Something that goes wrong a number of times and then no more. Read from its text form:
@@ -50,9 +53,14 @@ pub(super) enum Fault {
 /// | `garbage` | bytes of no meaning before a prompt |
 /// | `log:MOMENT` | a log line of user firmware; `before-prompt`, `after-prompt`, `before-reply`, `after-reply` |
 /// | `log-code` | a log line with the claim code in it, before the confirmation |
+/// | `softap-reset[:COMMAND]` | SoftAP: the connection is reset in the middle of the answer |
+/// | `softap-slow:MS[:COMMAND]` | SoftAP: the answer comes later, and so does everybody else's on that wire |
+/// | `softap-garbage[:COMMAND]` | SoftAP: bytes of no meaning in place of the JSON |
+/// | `softap-endless[:COMMAND]` | SoftAP: an answer without an end |
 ///
 /// `WHERE` is `code@N`, the Nth byte of the next claim code (`code` alone: the 32nd), or `N`, every Nth
-/// byte. `xTIMES` at the end repeats: `drop:code@7x2` in each of two codes. Without it, once.
+/// byte. `COMMAND` is `device-id`, `set` and so on: only answers to it count; without it, to any. `xTIMES`
+/// at the end repeats: `drop:code@7x2` in each of two codes. Without it, once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PhotonFault {
     pub(super) fault: Fault,
@@ -71,6 +79,10 @@ impl FromStr for PhotonFault {
             Some((fault, Ok(times))) => (fault, times),
             _ => (text, 1),
         };
+        if let Some(fault) = text.strip_prefix("softap-") {
+            let fault = Fault::Answer(AnswerFault::parse(fault).ok_or_else(invalid)?);
+            return Ok(Self { fault, times });
+        }
         let mut parts = text.split(':');
         let kind = parts.next().unwrap_or_default();
         let place = parts.next();
@@ -189,6 +201,19 @@ impl Faults {
         copies
     }
 
+    /// What goes wrong with SoftAP's answer to a command.
+    pub(super) fn on_answer(&mut self, command: Command) -> Vec<AnswerFaultKind> {
+        let mut wrong = Vec::new();
+        self.spend(|fault| match fault {
+            Fault::Answer(fault) if fault.hits(command) => {
+                wrong.push(fault.kind);
+                true
+            }
+            _ => false,
+        });
+        wrong
+    }
+
     /// What else is printed at this moment; `code` is the claim code, where there is one to tell.
     pub(super) fn on_moment(&mut self, moment: Moment, code: Option<&[u8]>) -> Vec<u8> {
         let mut noise = Vec::new();
@@ -242,8 +267,31 @@ mod tests {
         assert_eq!(fault("hang-up:code@64:5x2"), Ok((Fault::HangUp(Where::OfCode(64), ms(5)), 2)));
         assert_eq!(fault("delay:code:30"), Ok((Fault::DelayReceived(Where::OfCode(32), ms(30)), 1)));
         assert_eq!(fault("log:after-prompt"), Ok((Fault::Log(Moment::AfterPrompt), 1)));
-        for bad in ["", "drop", "drop:0", "drop:code@65", "drop:1:2", "delay:1", "garbage:1", "log:now", "x2"]
-        {
+        let answer = fault("softap-slow:20:setx2").unwrap();
+        assert_eq!(answer.1, 2);
+        let Fault::Answer(answer) = answer.0 else { panic!("{answer:?}") };
+        assert_eq!(answer.kind, AnswerFaultKind::Slow(ms(20)));
+        assert!(answer.hits(Command::Set) && !answer.hits(Command::Version));
+        for good in ["softap-reset", "softap-garbage:device-idx3", "softap-endless:scan-ap"] {
+            assert!(fault(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "drop",
+            "drop:0",
+            "drop:code@65",
+            "drop:1:2",
+            "delay:1",
+            "garbage:1",
+            "log:now",
+            "x2",
+            "softap-",
+            "softap-fire",
+            "softap-slow",
+            "softap-slow:set",
+            "softap-reset:5",
+            "softap-reset:set:set",
+        ] {
             assert!(fault(bad).is_err(), "{bad}");
         }
     }

@@ -1,7 +1,8 @@
-//! A simulated Photon on a pseudo-terminal.
+//! A simulated Photon on a pseudo-terminal, and as an access point.
 //!
 //! It is written from the firmware's side and shares nothing with the code that talks to Photons: the
-//! same misunderstanding cannot sit on both ends. [`SimPhoton::start`] plugs one in; each is one task.
+//! same misunderstanding cannot sit on both ends. [`SimPhoton::start`] plugs one in; each is a task or
+//! two.
 //!
 //! | file | what of the board it is |
 //! |---|---|
@@ -11,7 +12,8 @@
 //! | `usb_port`, `pty` | the plug: a pty, the stable link to it, vanishing and coming back |
 //! | `serial` | the byte stream: receive ring, what is thrown away, injected faults |
 //! | `console`, `wifi_dialogue`, `ymodem` | what answers in listening mode |
-//! | `credentials`, `pem`, `network` | the rules by which Wi-Fi credentials are saved or refused |
+//! | [`softap`] | what answers in listening mode over HTTP and TCP |
+//! | `credentials`, `pem`, `hex`, `network` | the rules by which Wi-Fi credentials are saved or refused |
 //! | `radio` | joining a network, the session with the cloud, presenting the claim code |
 //! | `versions` | what differs between releases of the firmware |
 //! | `faults`, `left_in` | things that go wrong, on request |
@@ -33,6 +35,7 @@ mod console;
 mod credentials;
 mod effect;
 mod faults;
+mod hex;
 mod left_in;
 mod network;
 mod pem;
@@ -40,6 +43,7 @@ mod pty;
 mod radio;
 mod serial;
 mod sim_photon;
+pub mod softap;
 mod state;
 mod usb_port;
 mod versions;
@@ -52,4 +56,5 @@ pub use faults::PhotonFault;
 pub use left_in::LeftIn;
 pub use network::{Cipher, Network, Security};
 pub use sim_photon::SimPhoton;
+pub use softap::{DeviceKey, WireState};
 pub use state::{Mode, PhotonState, SavedNetwork};

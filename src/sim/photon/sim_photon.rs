@@ -1,4 +1,4 @@
-use std::{io, path::PathBuf, sync::Arc};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -11,6 +11,7 @@ use super::{
     faults::Faults,
     radio::CloudLink,
     serial::UsbSerial,
+    softap::AccessPoint,
     state::Device,
     usb_port::UsbPort,
 };
@@ -20,21 +21,30 @@ pub struct SimPhoton {
     device: Arc<Device>,
     port: Arc<UsbPort>,
     hands: mpsc::UnboundedSender<Hand>,
-    task: JoinHandle<()>,
+    softap_http: Option<SocketAddr>,
+    softap_tcp: Option<SocketAddr>,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl SimPhoton {
-    /// Plugs one in: its port is there when this returns. Call it within a tokio runtime that drives
-    /// I/O and time; the board lives there as one task.
+    /// Plugs one in: its port is there when this returns, and so are SoftAP's ports, if it has any and is
+    /// listening. Call it within a tokio runtime that drives I/O and time; the board lives there as one
+    /// task, its access point as another.
     ///
     /// # Errors
     ///
     /// `InvalidInput` for a board that there cannot be ([`super::InvalidConfig`]), `AlreadyExists` when
-    /// something else than a link is in the link's place, and what the system says when it has no pty.
+    /// something else than a link is in the link's place, and what the system says when it has no pty or
+    /// when a SoftAP address is taken.
     pub fn start(config: PhotonConfig) -> io::Result<Self> {
         let quirks = config.check().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let device = Arc::new(Device::new(&config, quirks));
         let port = Arc::new(UsbPort::new(config.link.clone())?);
+        let access_point = AccessPoint::new(&config, device.clone())?;
+        let first_ports = match &access_point {
+            Some(access_point) if config.listening => Some(access_point.open()?),
+            _ => None,
+        };
         port.connect()?;
         device.boot(config.listening);
         let (hands, from_hands) = mpsc::unbounded_channel();
@@ -50,7 +60,13 @@ impl SimPhoton {
             scan_delay: config.scan_delay,
             stays_put: !config.listening && !config.wifi_known,
         };
-        Ok(Self { device, port, hands, task: tokio::spawn(board.run()) })
+        let mut tasks = vec![tokio::spawn(board.run())];
+        let (mut softap_http, mut softap_tcp) = (None, None);
+        if let Some(access_point) = access_point {
+            (softap_http, softap_tcp) = (access_point.http(), access_point.tcp());
+            tasks.push(tokio::spawn(access_point.run(first_ports)));
+        }
+        Ok(Self { device, port, hands, softap_http, softap_tcp, tasks })
     }
 
     /// What to open: the link, if it has one, else the pty. Absent a port, the last one.
@@ -62,6 +78,16 @@ impl SimPhoton {
     pub async fn plugged_in(&self) -> PathBuf {
         self.port.connected().await;
         self.usb()
+    }
+
+    /// Where it answers HTTP while it listens.
+    pub fn softap_http(&self) -> Option<SocketAddr> {
+        self.softap_http
+    }
+
+    /// Where it answers SoftAP's TCP protocol while it listens.
+    pub fn softap_tcp(&self) -> Option<SocketAddr> {
+        self.softap_tcp
     }
 
     /// What was done so far, in order; with claim codes and pass phrases.
@@ -116,7 +142,9 @@ impl SimPhoton {
 
 impl Drop for SimPhoton {
     fn drop(&mut self) {
-        self.task.abort();
+        for task in &self.tasks {
+            task.abort();
+        }
         self.port.disconnect();
     }
 }

@@ -2,7 +2,9 @@ use tokio::sync::watch;
 
 use crate::model::{DeviceId, FirmwareVersion, Platform};
 
-use super::{Effect, ListenEnd, Network, Security, Typed, network::seen, versions::Quirks};
+use super::{
+    Cipher, Effect, ListenEnd, Network, Security, Typed, WireState, hex, network::seen, versions::Quirks,
+};
 
 /// What the board is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,10 +26,24 @@ pub enum Mode {
 pub struct SavedNetwork {
     /// Its name.
     pub ssid: Vec<u8>,
-    /// Its pass phrase.
+    /// Its pass phrase; of WEP, the key that its hex digits stood for.
     pub password: Typed,
     /// How it is secured.
     pub security: Security,
+    /// What it encrypts with, where that is known.
+    pub cipher: Option<Cipher>,
+}
+
+impl SavedNetwork {
+    /// Whether an access point takes these credentials.
+    fn opens(&self, network: &Network) -> bool {
+        let right_key = network.passphrase.as_ref().is_none_or(|right| {
+            self.password.0 == *right
+                || self.security == Security::Wep && self.password.0 == hex::decode(right)
+        });
+        let same_cipher = self.cipher.is_none() || network.cipher.is_none() || self.cipher == network.cipher;
+        self.security == network.security && same_cipher && right_key
+    }
 }
 
 /// What the board knows and does at one moment. Claim code and pass phrases are in it; `Debug` hides
@@ -44,12 +60,18 @@ pub struct PhotonState {
     pub claim_code: Option<Typed>,
     /// In flash: the networks it knows, the newest first.
     pub saved: Vec<SavedNetwork>,
-    /// The radio is scanning and the console takes no byte.
+    /// The radio is scanning for the console, which takes no byte meanwhile.
     pub scanning: bool,
     /// A session with the cloud is open.
     pub online: bool,
     /// All that was done so far, in order.
     pub effects: Vec<Effect>,
+    /// SoftAP over HTTP.
+    pub softap_http: WireState,
+    /// SoftAP over TCP.
+    pub softap_tcp: WireState,
+    /// How often it has gone into listening mode: what belongs to one time ends with it.
+    pub(super) listenings: u32,
     /// Credentials were written in this or the last listening: a failed connection leads back to it
     /// (`wifi_creds_changed`, `WLAN_LISTEN_ON_FAILED_CONNECT`).
     pub(super) credentials_changed: bool,
@@ -73,6 +95,7 @@ impl Device {
             ssid: b"known before".to_vec(),
             password: Typed(Vec::new()),
             security: Security::Open,
+            cipher: None,
         });
         let state = PhotonState {
             mode: Mode::Off,
@@ -83,6 +106,9 @@ impl Device {
             scanning: false,
             online: false,
             effects: Vec::new(),
+            softap_http: WireState::default(),
+            softap_tcp: WireState::default(),
+            listenings: 0,
             credentials_changed: false,
         };
         Self {
@@ -126,6 +152,7 @@ impl Device {
             state.scanning = false;
             state.credentials_changed = false;
             state.mode = if listening { Mode::Listening } else { Mode::Running };
+            state.listenings += u32::from(listening);
         });
     }
 
@@ -134,7 +161,31 @@ impl Device {
         self.change(|state| {
             if state.mode == Mode::Running {
                 state.mode = Mode::Listening;
+                state.listenings += 1;
                 state.credentials_changed = false;
+            }
+        });
+    }
+
+    /// Comes back with the number of the listening that is on, now or later.
+    pub(super) async fn listens(&self) -> u32 {
+        // The sender lives as long as `self`, so waiting cannot fail.
+        let _ = self.watch().wait_for(|state| state.mode == Mode::Listening).await;
+        self.state.borrow().listenings
+    }
+
+    /// Comes back when this listening is over, another one begun or not.
+    pub(super) async fn ends_listening(&self, number: u32) {
+        let over = |state: &PhotonState| state.mode != Mode::Listening || state.listenings != number;
+        // The sender lives as long as `self`, so waiting cannot fail.
+        let _ = self.watch().wait_for(over).await;
+    }
+
+    /// Leaves listening mode, by whatever way.
+    pub(super) fn run_on(&self) {
+        self.change(|state| {
+            if state.mode == Mode::Listening {
+                state.mode = Mode::Running;
             }
         });
     }
@@ -148,10 +199,11 @@ impl Device {
         });
     }
 
-    pub(super) fn set_claim_code(&self, code: &[u8]) {
+    /// Stores a claim code; `r` is what the wire answers to it, if it answers with a number.
+    pub(super) fn set_claim_code(&self, code: &[u8], r: Option<i32>) {
         self.change(|state| {
             state.claim_code = Some(Typed(code.to_vec()));
-            state.effects.push(Effect::ClaimCode { code: Typed(code.to_vec()) });
+            state.effects.push(Effect::ClaimCode { code: Typed(code.to_vec()), r });
         });
     }
 
@@ -167,9 +219,10 @@ impl Device {
     /// Whether one of the saved networks lets the board in. A name that no scan shows is taken for a
     /// hidden network without a fault.
     pub(super) fn can_join(&self) -> bool {
-        self.state.borrow().saved.iter().any(|saved| match seen(&self.networks, &saved.ssid) {
-            Some(Network { passphrase: Some(right), .. }) => saved.password.0 == *right,
-            _ => true,
-        })
+        self.state
+            .borrow()
+            .saved
+            .iter()
+            .any(|saved| seen(&self.networks, &saved.ssid).is_none_or(|network| saved.opens(network)))
     }
 }
