@@ -109,7 +109,8 @@ fn job(product: &str) -> Result<Job, Failure> {
 fn show<'a>(summaries: impl Iterator<Item = &'a Summary>, sim: &SimCloud, took: Duration) {
     let mut records = Vec::new();
     for summary in summaries {
-        let record = sim.device(summary.device_id.as_str()).unwrap_or_default();
+        let id = summary.device_id.as_ref().map(DeviceId::as_str).unwrap_or_default();
+        let record = sim.device(id).unwrap_or_default();
         let owner = record.get("owner").and_then(Value::as_str).unwrap_or("nobody").to_owned();
         let online = record.get("online") == Some(&Value::Bool(true));
         let as_reported = summary.customer.as_ref().is_some_and(|customer| customer.is(&owner)) && online;

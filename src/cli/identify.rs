@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use super::{environment::Environment, run::UsbArgs};
+use super::{environment::Environment, wire::WireArgs};
 use crate::{
-    device::{Manner, Patience, SetupDevice},
+    device::Manner,
     model::{Failure, Identity},
 };
 
@@ -15,12 +15,12 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    usb: UsbArgs,
+    wire: WireArgs,
 }
 
 /// Asks the board and gives what to print.
 pub async fn run(args: &Args, as_json: bool) -> Result<String, Failure> {
-    let mut device = args.usb.device(None, &Environment::of_process(), Patience::default(), None)?;
+    let mut device = args.wire.device(None, &Environment::of_process(), None)?;
     let identity = async {
         device.find().await?;
         device.reach(Manner::Tidy, &|_| {}).await

@@ -13,12 +13,17 @@ mod logging;
 pub mod profiles;
 mod root;
 mod run;
+mod scan;
 pub mod secrets;
+mod set_wifi;
 pub mod settings;
 mod signals;
 mod simulate_cloud;
 #[cfg(unix)]
 pub mod simulate_photon;
+mod ticket;
 pub mod udev;
+mod wifi;
+mod wire;
 
 pub use root::main;

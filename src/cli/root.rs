@@ -7,8 +7,8 @@ use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 #[cfg(unix)]
 use super::{demo, simulate_photon};
 use super::{
-    environment::Environment, exit, explain::WORDING, identify, list, logging, run, run::ToldFailure,
-    signals::Signals, simulate_cloud, udev,
+    environment::Environment, exit, explain::WORDING, identify, list, logging, run, run::ToldFailure, scan,
+    set_wifi, signals::Signals, simulate_cloud, ticket, udev,
 };
 use crate::{
     model::{Failure, FailureCode},
@@ -56,6 +56,11 @@ enum Command {
     Run(Box<run::Args>),
     Identify(identify::Args),
     List(list::Args),
+    Scan(scan::Args),
+    Wifi(Box<set_wifi::Args>),
+    Prepare(Box<ticket::PrepareArgs>),
+    Deliver(ticket::DeliverArgs),
+    Verify(Box<ticket::VerifyArgs>),
     #[cfg(unix)]
     Demo(demo::Args),
     /// Run a simulator until Ctrl-C
@@ -113,6 +118,32 @@ fn dispatch(cli: Cli) -> Result<(), ToldFailure> {
                 () = signals.first() => Err(Failure::new(FailureCode::Interrupted, "interrupted").into()),
             }
         }),
+        Some(Command::Scan(args)) => interruptible(async |signals| {
+            tokio::select! {
+                text = scan::run(&args, json) => Ok(print(&text?)?),
+                () = signals.first() => Err(Failure::new(FailureCode::Interrupted, "interrupted").into()),
+            }
+        }),
+        Some(Command::Wifi(args)) => {
+            let ready = set_wifi::Ready::new(&args)?;
+            let _held = hold();
+            interruptible(async |signals| ready.run(style, &signals).await)
+        }
+        Some(Command::Prepare(args)) => {
+            let ready = ticket::Prepare::new(&args)?;
+            let _held = hold();
+            interruptible(async |signals| ready.run(style, &signals).await)
+        }
+        Some(Command::Deliver(args)) => {
+            let ready = ticket::Deliver::new(&args)?;
+            let _held = hold();
+            interruptible(async |signals| ready.run(style, &signals).await)
+        }
+        Some(Command::Verify(args)) => {
+            let ready = ticket::Verify::new(&args)?;
+            let _held = hold();
+            interruptible(async |signals| ready.run(style, &signals).await)
+        }
         Some(Command::List(args)) => {
             let lister = args.directory.lister(&Environment::of_process());
             list::run(json, &*lister, &mut io::stdout().lock()).map_err(|failure| match json {

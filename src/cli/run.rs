@@ -8,47 +8,18 @@ use super::{
     environment::{Directories, Environment},
     explain::WORDING,
     secrets::SecretReader,
-    settings::{Settings, SettingsArgs, UsbDirArgs, parse_duration},
+    settings::{Settings, SettingsArgs, parse_duration},
     signals::Signals,
+    wifi::{Wanted, WifiArgs, choose},
+    wire::WireArgs,
 };
 use crate::{
     cloud::{ApiUrl, Cloud, CloudSettings, OAuthClient},
-    device::{Patience, UsbPhoton},
-    link::{discovery::UsbTarget, serial::SystemPorts},
-    model::{DeviceId, Events, Failure, FailureCode, Invalid},
+    device::SetupDevice,
+    model::{Events, Failure, FailureCode},
     report::{self, Reporter, Style},
     workflow::{self, Job, Owner, Policy},
 };
-
-/// Which board.
-#[derive(Debug, Clone, clap::Args)]
-pub struct UsbArgs {
-    /// The board: a port (/dev/ttyACM0), a device id, or `auto` for the only one attached
-    #[arg(long, value_name = "BOARD", value_parser = parse_target)]
-    pub usb: Option<UsbTarget>,
-    #[command(flatten)]
-    directory: UsbDirArgs,
-}
-
-impl UsbArgs {
-    /// The board that is meant, by flag or else by profile; nothing is opened yet.
-    pub fn device(
-        &self,
-        profile: Option<&UsbTarget>,
-        env: &Environment,
-        patience: Patience,
-        pace: Option<Duration>,
-    ) -> Result<UsbPhoton, Failure> {
-        let target = self.usb.as_ref().or(profile).cloned().ok_or_else(|| {
-            Failure::new(
-                FailureCode::Configuration,
-                "no board was named: --usb PORT, --usb DEVICE_ID, or --usb auto for the only one attached",
-            )
-        })?;
-        let lister = Arc::from(self.directory.lister(env));
-        Ok(UsbPhoton::new(target, lister, Arc::new(SystemPorts), patience, pace))
-    }
-}
 
 /// Take one Photon to its customer
 ///
@@ -56,18 +27,14 @@ impl UsbArgs {
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    usb: UsbArgs,
+    wire: WireArgs,
+    #[command(flatten)]
+    wifi: WifiArgs,
     #[command(flatten)]
     settings: SettingsArgs,
-    /// How long to wait for the board to come to listening mode, a person's hands included
-    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = parse_duration, hide_short_help = true)]
-    wait: Duration,
     /// Type the claim code a character at a time, with a pause of so many milliseconds
     #[arg(long, value_name = "MS", value_parser = parse_milliseconds, hide_short_help = true)]
     pace: Option<Duration>,
-    /// The id that the board must have; another board is refused
-    #[arg(long, value_name = "ID", value_parser = DeviceId::parse, hide_short_help = true)]
-    device_id: Option<DeviceId>,
     /// Whose the device shall be: a customer of the product, or the signed-in developer
     #[arg(long, value_enum, default_value_t = OwnerKind::Customer, hide_short_help = true)]
     owner: OwnerKind,
@@ -84,7 +51,7 @@ pub struct Args {
 
 /// Whose the device shall be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum OwnerKind {
+pub enum OwnerKind {
     /// A customer of the product
     Customer,
     /// The developer whose access token is given; no product, no customer
@@ -95,7 +62,9 @@ enum OwnerKind {
 pub struct Ready {
     job: Job,
     cloud: Cloud,
-    device: UsbPhoton,
+    device: Box<dyn SetupDevice>,
+    /// The network is still to be chosen from what the board sees.
+    choose: bool,
 }
 
 impl Ready {
@@ -105,49 +74,79 @@ impl Ready {
         let mut secrets = SecretReader::of_process();
         let settings = args.settings.resolve(&env, &mut secrets)?;
         let usb = settings.usb.as_ref().map(|setting| &setting.value);
-        let patience = Patience { listening: args.wait, ..Patience::default() };
-        let device = args.usb.device(usb, &env, patience, args.pace)?;
-        let job = job(args, &settings)?;
-        let cloud = cloud(&job.owner, &settings, &mut secrets, Directories::of(&env))?;
-        for warning in secrets.take_warnings() {
-            // Nobody reads standard error, so nobody can be warned.
-            let warning = report::for_stderr(&format!("warning: {warning}"), 9);
-            let _ = writeln!(std::io::stderr(), "{warning}");
+        let device = args.wire.device(usb, &env, args.pace)?;
+        let mut job = job(args, &settings)?;
+        let mut choose = false;
+        match args.wifi.resolve(&env, &mut secrets)? {
+            Wanted::Nothing => {}
+            Wanted::Network(network) => job.wifi = Some(*network),
+            Wanted::Choose => choose = true,
         }
-        Ok(Self { job, cloud, device })
+        let cloud = cloud(&job.owner, &settings, &mut secrets, Directories::of(&env))?;
+        show_warnings(&mut secrets);
+        Ok(Self { job, cloud, device, choose })
     }
 
     /// Runs it, showing its events; the failure, if any, has been shown as well.
     pub async fn run(mut self, style: Style, signals: &Signals) -> Result<(), ToldFailure> {
-        let reporter = Reporter::start(style, 1, WORDING)
-            .map_err(|e| Failure::new(FailureCode::Unexpected, "no thread for the display").because(e))?;
-        let events = Events::new(0, reporter.listener());
-        let ended = workflow::run(&self.job, &self.cloud, &mut self.device, &events, signals.first()).await;
-        drop(events);
-        reporter.finish();
-        ended.map(drop).map_err(|failure| ToldFailure { code: failure.code, untold: None })
+        if self.choose {
+            self.job.wifi = Some(choose(&mut *self.device, signals).await?);
+        }
+        show(style, async |events| {
+            workflow::run(&self.job, &self.cloud, &mut *self.device, events, signals.first()).await
+        })
+        .await
+        .map(drop)
+    }
+}
+
+/// Shows the events of a run, or a part of one, and how it ended.
+pub async fn show<T>(
+    style: Style,
+    work: impl AsyncFnOnce(&Events) -> Result<T, Arc<Failure>>,
+) -> Result<T, ToldFailure> {
+    let reporter = Reporter::start(style, 1, WORDING)
+        .map_err(|e| Failure::new(FailureCode::Unexpected, "no thread for the display").because(e))?;
+    let events = Events::new(0, reporter.listener());
+    let ended = work(&events).await;
+    drop(events);
+    reporter.finish();
+    ended.map_err(|failure| ToldFailure { code: failure.code, untold: None })
+}
+
+/// Says what the user should know about how the secrets are kept.
+pub fn show_warnings(secrets: &mut SecretReader) {
+    for warning in secrets.take_warnings() {
+        // Nobody reads standard error, so nobody can be warned.
+        let warning = report::for_stderr(&format!("warning: {warning}"), 9);
+        let _ = writeln!(std::io::stderr(), "{warning}");
     }
 }
 
 fn job(args: &Args, settings: &Settings) -> Result<Job, Failure> {
-    let owner = match args.owner {
+    let owner = owner(args.owner, settings)?;
+    let mut policy = Policy::default();
+    if let Some(time) = args.timeout.or(settings.timeout.as_ref().map(|setting| setting.value)) {
+        policy.verify = time;
+    }
+    let device_id = args.wire.device_id.clone();
+    Ok(Job { owner, wifi: None, device_id, reclaim: args.reclaim, dry_run: args.dry_run, policy })
+}
+
+/// Whose the device shall be, with what that needs.
+pub fn owner(kind: OwnerKind, settings: &Settings) -> Result<Owner, Failure> {
+    Ok(match kind {
         OwnerKind::Developer => Owner::Developer,
         OwnerKind::Customer => Owner::Customer {
             product: settings.need_product()?.clone(),
             customer: settings.need_customer()?.clone(),
         },
-    };
-    let mut policy = Policy::default();
-    if let Some(time) = args.timeout.or(settings.timeout.as_ref().map(|setting| setting.value)) {
-        policy.verify = time;
-    }
-    let device_id = args.device_id.clone();
-    Ok(Job { owner, wifi: None, device_id, reclaim: args.reclaim, dry_run: args.dry_run, policy })
+    })
 }
 
 /// A client of the cloud with what this owner needs: customers are made with the product's OAuth
 /// client, a developer's own devices are claimed with the developer's token.
-fn cloud(
+pub fn cloud(
     owner: &Owner,
     settings: &Settings,
     secrets: &mut SecretReader,
@@ -177,10 +176,6 @@ impl From<Failure> for ToldFailure {
     fn from(failure: Failure) -> Self {
         Self { code: failure.code, untold: Some(failure) }
     }
-}
-
-fn parse_target(text: &str) -> Result<UsbTarget, Invalid> {
-    text.parse()
 }
 
 fn parse_milliseconds(text: &str) -> Result<Duration, String> {

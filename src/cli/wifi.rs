@@ -1,7 +1,7 @@
 //! Wi-Fi credentials from the command line.
 
 use std::{
-    io,
+    io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
 };
 
@@ -10,9 +10,14 @@ use secrecy::ExposeSecret;
 use super::{
     environment::Environment,
     secrets::{SecretReader, SecretSource},
+    signals::Signals,
 };
-use crate::model::{
-    Failure, FailureCode, Invalid, Passphrase, Ssid, WifiAccess, WifiCredentials, WifiSecurity,
+use crate::{
+    device::{Manner, SetupDevice},
+    model::{
+        Failure, FailureCode, Invalid, Passphrase, ScannedNetwork, Ssid, WifiAccess, WifiCredentials,
+        WifiSecurity,
+    },
 };
 
 const PASSWORD: &str = "Wi-Fi password";
@@ -98,9 +103,8 @@ fn from_file(file: &Path, secrets: &mut SecretReader) -> Result<WifiCredentials,
     })?;
     // Certificates and keys are named relative to the file that names them.
     let beside = file.parent().unwrap_or(Path::new(""));
-    WifiCredentials::from_json(text, |path| read_pem(&beside.join(path))).map_err(|invalid| {
-        Failure::new(FailureCode::Configuration, format!("{}: {invalid}", file.display()))
-    })
+    WifiCredentials::from_json(text, |path| read_pem(&beside.join(path)))
+        .map_err(|invalid| Failure::new(FailureCode::Configuration, format!("{}: {invalid}", file.display())))
 }
 
 fn read_pem(path: &Path) -> io::Result<String> {
@@ -109,6 +113,96 @@ fn read_pem(path: &Path) -> io::Result<String> {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
     std::fs::read_to_string(path)
+}
+
+/// Lets a person choose from what the board sees, and type the password.
+pub async fn choose(device: &mut dyn SetupDevice, signals: &Signals) -> Result<WifiCredentials, Failure> {
+    let interrupted = || Failure::new(FailureCode::Interrupted, "interrupted");
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Err(Failure::new(
+            FailureCode::Configuration,
+            "--wifi without a file lets a person choose, on a terminal: name a file, or use --wifi-ssid",
+        ));
+    }
+    let seen = tokio::select! {
+        seen = async {
+            device.reach(Manner::Tidy, &|_| {}).await?;
+            device.scan(&|_| {}).await
+        } => seen?,
+        () = signals.first() => return Err(interrupted()),
+    };
+    let seen = strongest_first(seen);
+    if seen.is_empty() {
+        return Err(Failure::new(FailureCode::WifiRefused, "the board sees no network"));
+    }
+    // Typing waits for a person, so it is done off the runtime.
+    let typed = tokio::task::spawn_blocking(move || pick(&seen));
+    tokio::select! {
+        typed = typed => typed.map_err(|e| Failure::new(FailureCode::Unexpected, "nothing was chosen").because(e))?,
+        () = signals.first() => Err(interrupted()),
+    }
+}
+
+/// Each name once, the strongest first.
+pub fn strongest_first(mut seen: Vec<ScannedNetwork>) -> Vec<ScannedNetwork> {
+    seen.sort_by_key(|network| std::cmp::Reverse(network.rssi));
+    let mut named = Vec::<ScannedNetwork>::new();
+    for network in seen {
+        if named.iter().all(|other| other.ssid != network.ssid || other.security != network.security) {
+            named.push(network);
+        }
+    }
+    named
+}
+
+fn pick(seen: &[ScannedNetwork]) -> Result<WifiCredentials, Failure> {
+    let mut err = io::stderr().lock();
+    let cannot = |e: io::Error| Failure::new(FailureCode::Configuration, "nothing was chosen").because(e);
+    for (number, network) in seen.iter().enumerate() {
+        writeln!(err, "{:>3}  {}", number + 1, table_row(network)).map_err(cannot)?;
+    }
+    write!(err, "Which network? [1-{}] ", seen.len()).and_then(|()| err.flush()).map_err(cannot)?;
+    let mut line = String::new();
+    io::stdin().read_line(&mut line).map_err(cannot)?;
+    let network =
+        line.trim().parse::<usize>().ok().and_then(|n| seen.get(n.checked_sub(1)?)).ok_or_else(|| {
+            Failure::new(
+                FailureCode::Configuration,
+                format!("nothing was chosen: a number from 1 to {}", seen.len()),
+            )
+        })?;
+    let access = match network.security {
+        Some(WifiSecurity::Open) => WifiAccess::Open,
+        Some(security) if security.is_enterprise() => {
+            return Err(Failure::new(
+                FailureCode::Configuration,
+                "enterprise networks need more than a password: put them into a file for --wifi",
+            ));
+        }
+        _ => {
+            let secret = SecretReader::of_process().ask(PASSWORD, "it can be typed on a terminal only")?;
+            WifiAccess::Shared(Passphrase::new(secret.expose_secret()).map_err(wrong)?)
+        }
+    };
+    WifiCredentials::new(network.ssid.clone(), network.security, network.channel, access).map_err(wrong)
+}
+
+/// Bars for the signal, a lock for security, the name, and what the rest of the row needs.
+pub fn table_row(network: &ScannedNetwork) -> String {
+    // The usual steps of signal strength, in dBm.
+    let bars = match network.rssi {
+        -55.. => "▂▄▆█",
+        -65.. => "▂▄▆ ",
+        -75.. => "▂▄  ",
+        _ => "▂   ",
+    };
+    let (lock, kind) = match network.security {
+        Some(WifiSecurity::Open) => (" ", "open".into()),
+        Some(security) => ("🔒", security.to_string()),
+        None => ("🔒", "unknown".into()),
+    };
+    let lock = if lock == " " { "  " } else { lock };
+    format!("{bars} {lock} {}  {kind}, {} dBm", network.ssid, network.rssi)
 }
 
 fn wrong(invalid: Invalid) -> Failure {

@@ -97,11 +97,28 @@ pub enum Action {
     GoOnline,
 }
 
+/// How much of the whole job a run did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// All of it.
+    Whole,
+    /// Up to a claim code, which is in a ticket now.
+    Prepared,
+    /// A ticket's code, and perhaps its network, are with the device.
+    Delivered,
+    /// The device has a network; nothing was claimed.
+    Wifi,
+}
+
 /// What a run came to, for the last event and the record.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Summary {
-    /// The board.
-    pub device_id: DeviceId,
+    /// How much it was to do.
+    pub part: Part,
+    /// The board; absent from what was prepared for any board.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_id: Option<DeviceId>,
     /// Its kind, if its wire told it.
     #[serde(serialize_with = "platform_name", skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,

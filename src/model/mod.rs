@@ -9,17 +9,19 @@ mod failure;
 mod pem;
 mod product;
 mod redact;
+mod ticket;
 mod wifi;
 
 pub use claim_code::ClaimCode;
 pub use customer::{Customer, CustomerTemplate};
 pub use deadline::Deadline;
 pub use device::{DeviceId, FirmwareVersion, Identity, Platform};
-pub use event::{Action, Event, EventKind, Events, Outcome, Step, Summary};
+pub use event::{Action, Event, EventKind, Events, Outcome, Part, Step, Summary};
 pub use failure::{Failure, FailureCode};
 pub use pem::{Certificates, KeyKind, KeyPacking, PrivateKey};
 pub use product::ProductRef;
 pub use redact::{clean, guard, redact};
+pub use ticket::Ticket;
 pub use wifi::{Enterprise, Passphrase, ScannedNetwork, Ssid, WifiAccess, WifiCredentials, WifiSecurity};
 
 /// A text that was refused by one of the checks in this module.

@@ -290,6 +290,47 @@ impl WifiCredentials {
         matches!(&self.access, WifiAccess::Enterprise(kind) if matches!(**kind, Enterprise::Tls { .. }))
     }
 
+    /// In the form that [`Self::from_json`] reads, with certificates and keys in it. Secret. A channel has
+    /// no place in that form. Passwords that are no UTF-8 cannot come from a file, and do not get here.
+    pub fn to_json(&self) -> Value {
+        let mut keys = Map::new();
+        let mut put = |key: &str, value: &str| {
+            keys.insert(key.into(), value.into());
+        };
+        let text = |secret: &Passphrase| String::from_utf8_lossy(secret.expose()).into_owned();
+        put("network", &String::from_utf8_lossy(self.ssid.as_bytes()));
+        if let Some(security) = self.security {
+            put("security", &security.to_string());
+        }
+        match &self.access {
+            WifiAccess::Open => {}
+            WifiAccess::Shared(passphrase) => put("password", &text(passphrase)),
+            WifiAccess::Enterprise(enterprise) => {
+                let (outer_identity, root_ca) = match &**enterprise {
+                    Enterprise::Peap { username, password, outer_identity, root_ca } => {
+                        put("eap", "peap");
+                        put("username", username);
+                        put("password", &text(password));
+                        (outer_identity, root_ca)
+                    }
+                    Enterprise::Tls { client_certificate, private_key, outer_identity, root_ca } => {
+                        put("eap", "tls");
+                        put("client_certificate", client_certificate.pem());
+                        put("private_key", &private_key.pem());
+                        (outer_identity, root_ca)
+                    }
+                };
+                if let Some(identity) = outer_identity {
+                    put("outer_identity", identity);
+                }
+                if let Some(certificates) = root_ca {
+                    put("root_ca", certificates.pem());
+                }
+            }
+        }
+        Value::Object(keys)
+    }
+
     /// The same with what was left out taken from the device's scan: from the strongest network of
     /// this name that the credentials can open. Of credentials that already say their security only
     /// the channel may be missing, and may stay so.

@@ -10,7 +10,7 @@ use console::Term;
 
 use super::{
     Wording, explain,
-    plain::{fail_line, pass_line},
+    plain::{board, fail_line, in_own_account, pass_line, verdict},
     put, seconds,
     view::{LaneLines, Paint, Size, StepLines, View},
 };
@@ -117,12 +117,13 @@ fn tell(ends: &[Event], wording: Wording, colour: bool, lanes: bool) {
 
 /// What an operator reads in one glance, in lines that are short enough for any terminal.
 fn pass_block(summary: &Summary, took: Duration, paint: Paint) -> String {
-    let word = if summary.dry_run { "DRY RUN" } else { "PASS" };
-    let mut lines = vec![format!("{}  {}  {}", paint.verdict(word, true), summary.device_id, seconds(took))];
-    lines.push(match &summary.customer {
-        Some(customer) => format!("      customer {customer}"),
-        None => "      in the developer's account".into(),
-    });
+    let word = paint.verdict(verdict(summary), true);
+    let mut lines = vec![format!("{word}  {}  {}", board(summary), seconds(took))];
+    match &summary.customer {
+        Some(customer) => lines.push(format!("      customer {customer}")),
+        None if in_own_account(summary) => lines.push("      in the developer's account".into()),
+        None => {}
+    }
     lines.extend(summary.product.as_ref().map(|product| format!("      product {product}")));
     if summary.already {
         lines.push("      it was so already, and the board was left alone".into());

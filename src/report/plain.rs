@@ -4,7 +4,7 @@
 use std::{io, sync::mpsc};
 
 use super::{Wording, explain, put, seconds};
-use crate::model::{Action, Event, EventKind, Failure, Outcome, Summary, redact};
+use crate::model::{Action, DeviceId, Event, EventKind, Failure, Outcome, Part, Summary, redact};
 
 pub(super) fn draw(inbox: &mpsc::Receiver<Event>, wording: Wording, lanes: bool) {
     for event in inbox {
@@ -56,9 +56,29 @@ pub(super) fn action_text(action: &Action) -> &'static str {
     }
 }
 
+/// The word that an operator looks for.
+pub(super) fn verdict(summary: &Summary) -> &'static str {
+    match summary.part {
+        _ if summary.dry_run => "DRY RUN",
+        Part::Whole => "PASS",
+        Part::Prepared => "PREPARED",
+        Part::Delivered => "DELIVERED",
+        Part::Wifi => "SAVED",
+    }
+}
+
+pub(super) fn board(summary: &Summary) -> &str {
+    summary.device_id.as_ref().map_or("any device", DeviceId::as_str)
+}
+
+/// Whether it is claimed to no customer, but to the developer.
+pub(super) fn in_own_account(summary: &Summary) -> bool {
+    summary.customer.is_none() && summary.part != Part::Wifi
+}
+
 /// What an operator reads in one glance.
 pub(super) fn pass_line(summary: &Summary, took: std::time::Duration) -> String {
-    let mut line = format!("{}  {}", if summary.dry_run { "DRY RUN" } else { "PASS" }, summary.device_id);
+    let mut line = format!("{}  {}", verdict(summary), board(summary));
     let fields = [
         ("customer", summary.customer.as_ref().map(ToString::to_string)),
         ("product", summary.product.as_ref().map(ToString::to_string)),
@@ -68,7 +88,7 @@ pub(super) fn pass_line(summary: &Summary, took: std::time::Duration) -> String 
             line += &format!("  {name} {value}");
         }
     }
-    if summary.customer.is_none() {
+    if in_own_account(summary) {
         line += "  in the developer's account";
     }
     line += &format!("  {}", seconds(took));

@@ -354,7 +354,8 @@ mod tests {
     #[test]
     fn a_run_that_finds_all_done_does_not_look_broken_off() {
         let summary = Summary {
-            device_id: DeviceId::parse("3b0021001747353236343033").unwrap(),
+            part: crate::model::Part::Whole,
+            device_id: DeviceId::parse("3b0021001747353236343033").ok(),
             platform: None,
             firmware: None,
             customer: None,

@@ -14,11 +14,13 @@
 //! | customer | the customer exists and a token for it is at hand |
 //! | claim code | a fresh code is at hand |
 //! | deliver | the device has confirmed it |
+//! | wifi | the device has saved the network it shall join, if one was given |
 //! | finish | the board has left listening mode |
 //! | verify | the cloud says that the device is the customer's |
 //!
 //! Steps have needs, not positions: what does not depend on each other runs at once.
 
+pub mod parts;
 pub mod policy;
 pub mod run;
 mod steps;

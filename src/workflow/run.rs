@@ -19,8 +19,8 @@ use crate::{
     cloud::Cloud,
     device::SetupDevice,
     model::{
-        ClaimCode, CustomerTemplate, DeviceId, EventKind, Events, Failure, FailureCode, Identity, ProductRef,
-        Summary, WifiCredentials,
+        ClaimCode, CustomerTemplate, DeviceId, EventKind, Events, Failure, FailureCode, Identity, Part,
+        ProductRef, Summary, WifiCredentials,
     },
 };
 
@@ -67,6 +67,20 @@ pub async fn run(
     events: &Events,
     stop: impl Future<Output = ()>,
 ) -> Result<Summary, Arc<Failure>> {
+    let by_turns = device.may_cut_off_the_internet();
+    conduct(job, cloud, by_turns, events, stop, Some(device), provision).await
+}
+
+/// Tells how a run, or a part of one, goes and how it ended; lets it be stopped; leaves the device tidy.
+pub(super) async fn conduct<'d>(
+    job: &Job,
+    cloud: &Cloud,
+    by_turns: bool,
+    events: &Events,
+    stop: impl Future<Output = ()>,
+    mut device: Option<&mut (dyn SetupDevice + 'd)>,
+    work: impl AsyncFnOnce(&Steps<'_>, Option<&mut (dyn SetupDevice + 'd)>) -> Result<Summary, Ended>,
+) -> Result<Summary, Arc<Failure>> {
     let begun = Instant::now();
     let (known, product) = (SetOnce::new(), SetOnce::new());
     let (was_away, member) = (AtomicBool::new(false), AtomicBool::new(false));
@@ -76,19 +90,21 @@ pub async fn run(
         track: Track::new(events.clone()),
         known: &known,
         product: &product,
-        by_turns: device.may_cut_off_the_internet(),
+        by_turns,
         was_away: &was_away,
         member: &member,
     };
     let result = tokio::select! {
-        result = provision(&steps, device) => match result {
+        result = work(&steps, device.as_deref_mut()) => match result {
             Ok(summary) => Ok(summary),
             Err(Ended::Already(summary)) => Ok(*summary),
             Err(Ended::Failed(failure)) => Err(failure),
         },
         () = stop => Err(Failure::new(FailureCode::Interrupted, "interrupted")),
     };
-    device.release().await;
+    if let Some(device) = device {
+        device.release().await;
+    }
     let result = result.map_err(Arc::new);
     let device_id = known.get().map(|board: &Board| board.id.clone());
     events.send(EventKind::RunEnded { result: result.clone(), device_id, took: begun.elapsed() });
@@ -96,27 +112,43 @@ pub async fn run(
 }
 
 /// Prepare (cloud), deliver (device), verify (cloud).
-async fn provision(steps: &Steps<'_>, device: &mut dyn SetupDevice) -> Result<Summary, Ended> {
+async fn provision<'d>(
+    steps: &Steps<'_>,
+    device: Option<&mut (dyn SetupDevice + 'd)>,
+) -> Result<Summary, Ended> {
+    let device = present(device)?;
     if let Some(wifi) = &steps.job.wifi {
         // As far as can be told before the board has said who it is.
         device.carries(wifi, None)?;
     }
     let (identity, code) =
         if steps.by_turns { by_turns(steps, device).await? } else { at_once(steps, device).await? };
-    let board = Board { id: identity.id.clone(), platform: identity.platform };
     let Some(code) = code else {
         steps.would_deliver().await?;
-        return Ok(steps.summary(&board, identity.firmware, false));
+        return Ok(steps.summary(Part::Whole, identity.firmware, false));
     };
-    steps.deliver(device, &code).await?;
-    steps.wifi(device).await?;
-    steps.finish(device).await?;
+    hand_over(steps, device, &code).await?;
     if steps.by_turns {
         // What could not be done before the id was known. Otherwise it is so already.
         late_membership(steps).await?;
     }
-    steps.verify(Some(device), &board).await?;
-    Ok(steps.summary(&board, identity.firmware, false))
+    steps.verify(Some(device)).await?;
+    Ok(steps.summary(Part::Whole, identity.firmware, false))
+}
+
+pub(super) fn present<T>(device: Option<T>) -> Result<T, Failure> {
+    device.ok_or_else(|| Failure::new(FailureCode::Unexpected, "this part of the job needs a device"))
+}
+
+/// Code first, Wi-Fi second, leave last: writing Wi-Fi over the console ends listening mode.
+pub(super) async fn hand_over(
+    steps: &Steps<'_>,
+    device: &mut dyn SetupDevice,
+    code: &ClaimCode,
+) -> Result<(), Ended> {
+    steps.deliver(device, code).await?;
+    steps.wifi(device).await?;
+    steps.finish(device).await
 }
 
 /// The device's side and the cloud's at the same time.
@@ -130,7 +162,7 @@ async fn at_once(
 
 /// The device's side: who it is, and that it listens. Where USB tells the id, the board is not
 /// disturbed before the cloud has cleared it.
-async fn reach(
+pub(super) async fn reach(
     steps: &Steps<'_>,
     device: &mut dyn SetupDevice,
     cleared: &SetOnce<()>,
@@ -145,7 +177,7 @@ async fn reach(
 }
 
 /// The cloud's side: everything up to a claim code. `None` in a dry run.
-async fn prepare(steps: &Steps<'_>, cleared: &SetOnce<()>) -> Result<Option<ClaimCode>, Ended> {
+pub(super) async fn prepare(steps: &Steps<'_>, cleared: &SetOnce<()>) -> Result<Option<ClaimCode>, Ended> {
     match &steps.job.owner {
         Owner::Customer { product, customer } => {
             let membership = async {
@@ -195,7 +227,7 @@ async fn by_turns(
 }
 
 /// What of the cloud's side needs no device id. `None` in a dry run.
-async fn prepare_for_anybody(steps: &Steps<'_>) -> Result<Option<ClaimCode>, Ended> {
+pub(super) async fn prepare_for_anybody(steps: &Steps<'_>) -> Result<Option<ClaimCode>, Ended> {
     match &steps.job.owner {
         Owner::Customer { product, customer } => {
             let Some(_) = customer.fixed() else {
@@ -221,7 +253,7 @@ async fn prepare_for_anybody(steps: &Steps<'_>) -> Result<Option<ClaimCode>, End
 }
 
 /// The device's place in the product, for a device whose id became known only while it got its code.
-async fn late_membership(steps: &Steps<'_>) -> Result<(), Ended> {
+pub(super) async fn late_membership(steps: &Steps<'_>) -> Result<(), Ended> {
     match &steps.job.owner {
         Owner::Customer { product, customer } if !steps.is_member() => {
             match steps.check_device(product, customer).await {

@@ -13,7 +13,7 @@ use crate::{
     device::{Manner, Note, SetupDevice},
     model::{
         Action, ClaimCode, Customer, CustomerTemplate, Deadline, DeviceId, Failure, FailureCode,
-        FirmwareVersion, Identity, Outcome, Platform, ProductRef, Step, Summary, clean,
+        FirmwareVersion, Identity, Outcome, Part, Platform, ProductRef, Step, Summary, clean,
     },
 };
 
@@ -202,16 +202,25 @@ impl Steps<'_> {
         }
     }
 
-    pub fn summary(&self, board: &Board, firmware: Option<FirmwareVersion>, already: bool) -> Summary {
+    /// What a run came to, for the board that is known by now.
+    pub fn summary(&self, part: Part, firmware: Option<FirmwareVersion>, already: bool) -> Summary {
+        let board = self.known.get();
+        let id = board.map(|board| board.id.clone());
         let (customer, product) = match &self.job.owner {
             Owner::Customer { product, customer } => {
-                (Some(customer.for_device(&board.id)), Some(product.clone()))
+                let customer = match &id {
+                    Some(id) => Some(customer.for_device(id)),
+                    None => customer.fixed().cloned(),
+                };
+                (customer, Some(product.clone()))
             }
             Owner::Developer => (None, None),
         };
+        let platform = board.and_then(|board| board.platform);
         Summary {
-            device_id: board.id.clone(),
-            platform: board.platform,
+            part,
+            device_id: id,
+            platform,
             firmware,
             customer,
             product,
@@ -220,8 +229,8 @@ impl Steps<'_> {
         }
     }
 
-    fn already(&self, board: &Board) -> Ended {
-        Ended::Already(Box::new(self.summary(board, None, true)))
+    fn already(&self) -> Ended {
+        Ended::Already(Box::new(self.summary(Part::Whole, None, true)))
     }
 
     // --- the device's side ---
@@ -383,7 +392,7 @@ impl Steps<'_> {
             }
             let customer = customer.for_device(&board.id);
             match &record.owner {
-                Some(owner) if customer.is(owner) && is_member(&record, of) => Err(self.already(&board)),
+                Some(owner) if customer.is(owner) && is_member(&record, of) => Err(self.already()),
                 Some(owner) if customer.is(owner) => {
                     let note = "the customer's, but not in the product".into();
                     Ok((Some(record), Outcome::AlreadySo, note))
@@ -506,7 +515,7 @@ impl Steps<'_> {
         let work = async {
             let ask = async |cloud: &Cloud, until| own_record(cloud, &board, until).await;
             match self.ask(Step::CheckDevice, "reading the account's devices", ask).await? {
-                Some(_) => Err(self.already(&board)),
+                Some(_) => Err(self.already()),
                 None => Ok(((), Outcome::AlreadySo, "not in the account yet".into())),
             }
         };
@@ -529,7 +538,8 @@ impl Steps<'_> {
     // --- the end ---
 
     /// The cloud says that it is ours. A board that comes back to listening is not waited for.
-    pub async fn verify(&self, device: Option<&mut dyn SetupDevice>, board: &Board) -> Result<(), Ended> {
+    pub async fn verify(&self, device: Option<&mut dyn SetupDevice>) -> Result<(), Ended> {
+        let board = self.known.wait().await;
         let work = async {
             if self.by_turns {
                 // The time to verify begins when the cloud can be asked again.

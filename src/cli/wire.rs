@@ -1,0 +1,62 @@
+//! Which board, and over which wire.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{environment::Environment, settings::UsbDirArgs, settings::parse_duration};
+use crate::{
+    device::{Patience, SetupDevice, SoftApPhoton, UsbPhoton},
+    link::{discovery::UsbTarget, serial::SystemPorts, softap::SoftApTarget},
+    model::{DeviceId, Failure, FailureCode, Invalid},
+};
+
+/// Which board.
+#[derive(Debug, Clone, clap::Args)]
+pub struct WireArgs {
+    /// The board: a port (/dev/ttyACM0), a device id, or `auto` for the only one attached
+    #[arg(long, value_name = "BOARD", value_parser = parse_target)]
+    usb: Option<UsbTarget>,
+    /// The board on its own Wi-Fi network instead: HOST[:PORT] or tcp://HOST[:PORT]; 192.168.0.1 if
+    /// left out
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "", value_parser = parse_softap, conflicts_with = "usb")]
+    softap: Option<SoftApTarget>,
+    #[command(flatten)]
+    directory: UsbDirArgs,
+    /// How long to wait for the board to answer in setup mode, a person's hands included
+    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = parse_duration, hide_short_help = true)]
+    wait: Duration,
+    /// The id that the board must have; another board is refused
+    #[arg(long, value_name = "ID", value_parser = DeviceId::parse, hide_short_help = true)]
+    pub device_id: Option<DeviceId>,
+}
+
+impl WireArgs {
+    /// The board that is meant, by flag or else by profile; nothing is opened yet.
+    pub fn device(
+        &self,
+        profile: Option<&UsbTarget>,
+        env: &Environment,
+        pace: Option<Duration>,
+    ) -> Result<Box<dyn SetupDevice>, Failure> {
+        let patience = Patience { listening: self.wait, ..Patience::default() };
+        if let Some(target) = &self.softap {
+            return Ok(Box::new(SoftApPhoton::new(target.clone(), self.device_id.clone(), patience)));
+        }
+        let target = self.usb.as_ref().or(profile).cloned().ok_or_else(|| {
+            Failure::new(
+                FailureCode::Configuration,
+                "no board was named: --usb PORT, --usb DEVICE_ID, --usb auto for the only one attached, or \
+                 --softap for one on its own Wi-Fi network",
+            )
+        })?;
+        let lister = Arc::from(self.directory.lister(env));
+        Ok(Box::new(UsbPhoton::new(target, lister, Arc::new(SystemPorts), patience, pace)))
+    }
+}
+
+fn parse_target(text: &str) -> Result<UsbTarget, Invalid> {
+    text.parse()
+}
+
+fn parse_softap(text: &str) -> Result<SoftApTarget, Invalid> {
+    if text.is_empty() { Ok(SoftApTarget::default()) } else { text.parse() }
+}
