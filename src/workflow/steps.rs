@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     cloud::{Cloud, CloudError, CustomerWas, DeviceRecord, Import, Product},
-    device::{Manner, SetupDevice},
+    device::{Manner, Note, SetupDevice},
     model::{
         ClaimCode, Customer, CustomerTemplate, Deadline, DeviceId, Failure, FailureCode, FirmwareVersion,
         Identity, Outcome, Platform, ProductRef, Step, Summary, clean,
@@ -82,6 +82,15 @@ pub struct Steps<'a> {
 }
 
 impl Steps<'_> {
+    /// The cloud as one step asks it: what is tried again is told as a note of that step.
+    fn cloud(&self, step: Step) -> Cloud {
+        let track = self.track.clone();
+        self.cloud.with_listener(move |notice| {
+            let (call, why, wait) = (&notice.call, &notice.why, notice.wait.as_secs_f64());
+            track.note(step, Note::Text(format!("{call}: {why}; trying again in {wait:.1} s")));
+        })
+    }
+
     fn deadline(&self, name: &'static str) -> Deadline {
         Deadline::after(self.job.policy.cloud, name)
     }
@@ -214,8 +223,9 @@ impl Steps<'_> {
     /// A bearer token is at hand.
     pub async fn sign_in(&self) -> Result<(), Ended> {
         let work = async {
-            self.cloud.product_token(self.deadline("signing in")).await?;
-            Ok::<_, Ended>(((), Outcome::Done, String::new()))
+            let token = self.cloud(Step::SignIn).product_token(self.deadline("signing in")).await?;
+            let outcome = if token.was_kept() { Outcome::AlreadySo } else { Outcome::Done };
+            Ok::<_, Ended>(((), outcome, String::new()))
         };
         self.track.step(Step::SignIn, work).await
     }
@@ -223,7 +233,8 @@ impl Steps<'_> {
     /// The product is there; the check of the device goes on with it.
     pub async fn check_product(&self, product: &ProductRef) -> Result<(), Ended> {
         let work = async {
-            let product = self.cloud.product(product, self.deadline("reading the product")).await?;
+            let product =
+                self.cloud(Step::CheckProduct).product(product, self.deadline("reading the product")).await?;
             let note = clean(&product.name);
             let _ = self.product.set(product);
             Ok::<_, Ended>(((), Outcome::AlreadySo, note))
@@ -241,7 +252,7 @@ impl Steps<'_> {
         let board = self.known.wait().await.clone();
         let work = async {
             let deadline = self.deadline("reading the device");
-            let record = self.cloud.device(product, &board.id, deadline).await?;
+            let record = self.cloud(Step::CheckDevice).device(product, &board.id, deadline).await?;
             let of = self.product.wait().await;
             fits(of, board.platform)?;
             let Some(record) = record else {
@@ -267,7 +278,7 @@ impl Steps<'_> {
                         return Ok((Some(record), Outcome::WouldDo, note));
                     }
                     let deadline = self.deadline("taking the owner off");
-                    self.cloud.unclaim(product, &board.id, deadline).await?;
+                    self.cloud(Step::CheckDevice).unclaim(product, &board.id, deadline).await?;
                     Ok((Some(record), Outcome::Done, note))
                 }
                 Some(owner) => {
@@ -294,7 +305,11 @@ impl Steps<'_> {
             let refused = |code, why: &str| {
                 Ended::from(Failure::new(code, format!("the cloud does not take device {}: {why}", board.id)))
             };
-            match self.cloud.import(product, &board.id, self.deadline("importing the device")).await? {
+            match self
+                .cloud(Step::Import)
+                .import(product, &board.id, self.deadline("importing the device"))
+                .await?
+            {
                 Import::Added => Ok(((), Outcome::Done, "imported".into())),
                 Import::AlreadyMember => Ok(((), Outcome::AlreadySo, "in the product".into())),
                 Import::OwnedByOther => Err(refused(
@@ -325,7 +340,7 @@ impl Steps<'_> {
                 return Ok(((), Outcome::WouldDo, format!("{customer}, unless it exists")));
             }
             let deadline = self.deadline("creating the customer");
-            let (_, was) = self.cloud.customer_token(product, &customer, deadline).await?;
+            let (_, was) = self.cloud(Step::Customer).customer_token(product, &customer, deadline).await?;
             let outcome = match was {
                 CustomerWas::Created => Outcome::Done,
                 CustomerWas::Cached | CustomerWas::Existing => Outcome::AlreadySo,
@@ -347,7 +362,7 @@ impl Steps<'_> {
                 return Ok((None, Outcome::WouldDo, String::new()));
             }
             let deadline = self.deadline("making a claim code");
-            let code = self.cloud.customer_claim_code(product, customer, deadline).await?;
+            let code = self.cloud(Step::ClaimCode).customer_claim_code(product, customer, deadline).await?;
             Ok::<_, Ended>((Some(code), Outcome::Done, String::new()))
         };
         self.track.step(Step::ClaimCode, work).await
@@ -365,7 +380,10 @@ impl Steps<'_> {
     pub async fn check_own_device(&self) -> Result<(), Ended> {
         let board = self.known.wait().await.clone();
         let work = async {
-            match self.own_record(&board, self.deadline("reading the account's devices")).await? {
+            match self
+                .own_record(Step::CheckDevice, &board, self.deadline("reading the account's devices"))
+                .await?
+            {
                 Some(_) => Err(self.already(&board)),
                 None => Ok(((), Outcome::AlreadySo, "not in the account yet".into())),
             }
@@ -375,10 +393,11 @@ impl Steps<'_> {
 
     async fn own_record(
         &self,
+        step: Step,
         board: &Board,
         deadline: Deadline,
     ) -> Result<Option<DeviceRecord>, CloudError> {
-        Ok(self.cloud.user_devices(deadline).await?.into_iter().find(|d| d.id == board.id))
+        Ok(self.cloud(step).user_devices(deadline).await?.into_iter().find(|d| d.id == board.id))
     }
 
     /// A fresh claim code for the developer's account; `None` in a dry run.
@@ -387,7 +406,8 @@ impl Steps<'_> {
             if self.job.dry_run {
                 return Ok((None, Outcome::WouldDo, String::new()));
             }
-            let code = self.cloud.user_claim_code(self.deadline("making a claim code")).await?;
+            let code =
+                self.cloud(Step::ClaimCode).user_claim_code(self.deadline("making a claim code")).await?;
             Ok::<_, Ended>((Some(code), Outcome::Done, String::new()))
         };
         self.track.step(Step::ClaimCode, work).await
@@ -445,7 +465,7 @@ impl Steps<'_> {
     ) -> Result<(Option<DeviceRecord>, Option<String>), Ended> {
         let (record, ours) = match &self.job.owner {
             Owner::Customer { product, customer } => {
-                let record = self.cloud.device(product, &board.id, deadline).await?;
+                let record = self.cloud(Step::Verify).device(product, &board.id, deadline).await?;
                 let customer = customer.for_device(&board.id);
                 let number = self.product.get().map(|p| p.id);
                 let ours = record.as_ref().is_some_and(|record| {
@@ -456,7 +476,7 @@ impl Steps<'_> {
                 (record, ours.then(|| format!("owned by {customer}")))
             }
             Owner::Developer => {
-                let record = self.own_record(board, deadline).await?;
+                let record = self.own_record(Step::Verify, board, deadline).await?;
                 let ours = record.is_some();
                 (record, ours.then(|| "in the developer's account".into()))
             }
