@@ -47,6 +47,8 @@ impl UsbPhoton {
                 if *waking == Waking::BySpeed {
                     self.set_baud(baud::PLAIN)?;
                 }
+                // A person did it because this run asked for it.
+                self.owes_exit |= *waking != Waking::Untried;
                 return Ok(Some(identity));
             }
             Answer::Silence if manner < Manner::Touch => return Err(Stop::Failed(self.not_listening())),
@@ -76,7 +78,9 @@ impl UsbPhoton {
                 Waking::Untried | Waking::BySpeed => {
                     *waking = Waking::ByHand;
                     tell(Note::Action(Action::HoldSetupButton));
-                    self.owes_exit = true;
+                    // To a board that does not come, the exit command would stay queued, and end the next
+                    // listening as soon as it begins.
+                    self.owes_exit = false;
                     if !self.wait_for_word(until).await? {
                         return Err(Stop::Failed(self.not_listening()));
                     }

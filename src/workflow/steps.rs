@@ -135,9 +135,9 @@ impl Steps<'_> {
     /// The cloud, telling what it tries again as notes to this step.
     fn cloud(&self, step: Step) -> Cloud {
         let track = self.track.clone();
-        self.cloud.with_listener(move |retry| {
-            let note = format!("{}; trying again in {:.1} s", retry.why, retry.wait.as_secs_f32());
-            track.note(step, Note::Text(clean(&note)));
+        self.cloud.with_listener(move |notice| {
+            let (call, why, wait) = (&notice.call, &notice.why, notice.wait.as_secs_f64());
+            track.note(step, Note::Text(format!("{call}: {why}; trying again in {wait:.1} s")));
         })
     }
 

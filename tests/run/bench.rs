@@ -430,7 +430,7 @@ impl Ended {
 /// The codes that it stored, in order.
 pub fn codes(board: &SimPhoton) -> Vec<String> {
     let text = |effect: &Effect| match effect {
-        Effect::ClaimCode { code } => Some(code.0.iter().map(|&byte| char::from(byte)).collect()),
+        Effect::ClaimCode { code, .. } => Some(code.0.iter().map(|&byte| char::from(byte)).collect()),
         _ => None,
     };
     board.effects().iter().filter_map(text).collect()

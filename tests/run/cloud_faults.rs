@@ -36,6 +36,25 @@ async fn what_passes_is_lived_through() {
 }
 
 #[tokio::test]
+async fn who_watches_is_told_what_is_tried_again() {
+    let steps = ["sign-in", "check-product", "check-device", "import", "customer", "claim-code"]
+        .into_iter()
+        .zip(ROUTES);
+    all(steps, async |(step, route)| {
+        let bench = Bench::new().await;
+        bench.cloud.add_fault(format!("{route}=503x1").parse().unwrap());
+        let board = bench.plug(bench.board());
+        let ended = bench.run(&board).ended().await.passes();
+        let told = |e: &serde_json::Value| {
+            let note = e["note"].as_str().unwrap_or_default();
+            e["event"] == "step-note" && e["step"] == step && note.contains("503") && note.contains(route)
+        };
+        assert!(ended.events.iter().any(told), "{route}: {ended:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_nobody_can_understand_is_said_and_a_second_run_mends_it() {
     let faults = [
         ("garbagex1", "cloud-garbled", "damaged JSON"),

@@ -50,6 +50,34 @@ async fn a_board_that_this_run_put_into_listening_mode_is_let_out() {
 }
 
 #[tokio::test]
+async fn a_board_that_is_on_its_way_into_listening_mode_does_not_stay_there() {
+    let bench = Bench::new().await;
+    let board = bench.plug_into_hub(bench.running_board());
+    let mut run = bench.run_in_hub("auto").start();
+    run.reaches("step-note", "listening").await;
+    run.interrupt();
+    run.ended().await.fails_with(130, "interrupted");
+    guarded(board.wait_for(|state| !state.effects.is_empty())).await;
+    is_online(&board).await;
+    assert_eq!(board.effects(), [Effect::ListenEnd { reason: ListenEnd::Exit }]);
+}
+
+#[tokio::test]
+async fn a_board_that_a_person_brought_there_at_the_runs_wish_is_let_out() {
+    let bench = Bench::new().await;
+    let board = bench.plug(bench.running_board());
+    let gate = bench.cloud.gate(CLAIM_CODE).unwrap();
+    let mut run = bench.run(&board).start();
+    run.reaches("action-needed", "listening").await;
+    board.press_setup();
+    run.reaches("step-ended", "listening").await;
+    guarded(gate.arrived()).await;
+    run.interrupt();
+    run.ended().await.fails_with(130, "interrupted");
+    is_online(&board).await;
+}
+
+#[tokio::test]
 async fn a_failure_lets_it_out_as_well() {
     let bench = Bench::new().await;
     let board = bench.plug_into_hub(bench.running_board());

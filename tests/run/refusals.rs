@@ -249,6 +249,19 @@ async fn a_board_that_nobody_brings_to_listening() {
 }
 
 #[tokio::test]
+async fn a_board_that_was_given_up_stays_in_listening_mode_when_somebody_brings_it_there_later() {
+    let bench = Bench::new().await;
+    let board = bench.plug(PhotonConfig { wifi_known: false, ..bench.running_board() });
+    let wait = ["--wait", "1s"];
+    bench.run(&board).with(&wait).ended().await.fails_with(11, "not-listening");
+    board.press_setup();
+    guarded(board.wait_for(|state| state.mode == Mode::Listening)).await;
+    // Whatever was typed in vain is read now; nothing of it may lead out again.
+    is_at_its_idle_prompt(&board).await;
+    is_untouched(&board);
+}
+
+#[tokio::test]
 async fn a_board_without_wifi_comes_back_to_listening() {
     let bench = Bench::new().await;
     let board = bench.plug(PhotonConfig { wifi_known: false, ..bench.board() });

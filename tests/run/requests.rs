@@ -30,7 +30,8 @@ async fn warm() -> Bench {
 async fn a_warm_run_of_a_new_device_asks_for_as_little_as_there_is() {
     let bench = warm().await;
     let board = bench.plug(bench.board());
-    bench.run(&board).ended().await.passes();
+    let ended = bench.run(&board).ended().await.passes();
+    assert_eq!(ended.outcome("sign-in"), Some("already-so"));
     let (others, looks) = asked(&bench);
     assert_eq!(others, [ASK_PRODUCT, CREATE_CUSTOMER, CLAIM_CODE, IMPORT].sorted());
     // One before anything is changed, and the rest to verify.
@@ -42,7 +43,8 @@ async fn a_warm_run_of_a_new_device_asks_for_as_little_as_there_is() {
 async fn a_cold_run_signs_in_once_more() {
     let bench = Bench::new().await;
     let board = bench.plug(bench.board());
-    bench.run(&board).ended().await.passes();
+    let ended = bench.run(&board).ended().await.passes();
+    assert_eq!(ended.outcome("sign-in"), Some("done"));
     assert_eq!(asked(&bench).0, [ASK_PRODUCT, CREATE_CUSTOMER, CLAIM_CODE, IMPORT, SIGN_IN].sorted());
 }
 

@@ -155,7 +155,7 @@ mod tests {
 
     use proptest::prelude::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio_serial::{SerialPortBuilderExt, SerialStream};
+    use tokio_serial::SerialPortBuilderExt;
 
     use super::*;
     use crate::{
@@ -171,27 +171,23 @@ mod tests {
         prop::collection::vec(byte, 0..300)
     }
 
-    fn open(photon: &SimPhoton) -> SerialStream {
-        tokio_serial::new(photon.usb().to_str().unwrap(), 9600).open_native_async().unwrap()
-    }
-
     /// Waits for the board to say anything. It says nothing before it is through with what was typed
     /// before; then enough bytes bring an answer out of every state but one that does not listen.
     async fn says_something(photon: &SimPhoton) {
-        let mut port = open(photon);
-        port.write_all(&[b'i'; 1100]).await.unwrap();
-        let mut answer = [0; 1];
+        // An `L` among the bytes lets it start afresh under another name, be it while the port is
+        // opened, written or read.
+        while answers(photon).await.is_err() {
+            photon.plugged_in().await;
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn answers(photon: &SimPhoton) -> io::Result<()> {
+        let mut port = tokio_serial::new(photon.usb().to_string_lossy(), 9600).open_native_async()?;
+        port.write_all(&[b'i'; 1100]).await?;
         loop {
             tokio::select! {
-                answered = port.read(&mut answer) => match answered {
-                    Ok(count) if count > 0 => return,
-                    // An `L` among the bytes: it starts afresh under another name.
-                    _ => {
-                        photon.plugged_in().await;
-                        port = open(photon);
-                        port.write_all(b"i").await.unwrap();
-                    }
-                },
+                answer = port.read_u8() => return answer.map(drop),
                 _ = photon.wait_for(|state| state.mode == Mode::Running) => photon.press_setup(),
             }
             tokio::task::yield_now().await;
