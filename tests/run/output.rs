@@ -123,6 +123,6 @@ async fn on_a_terminal_the_steps_are_drawn_and_the_colours_can_be_turned_off() {
         assert_eq!(ended.stderr, "");
         let shown = crate::bench::guarded(shown).await.unwrap();
         assert!(shown.contains("verify"), "{shown:?}");
-        assert_eq!(shown.contains("\u{1b}[32mPASS"), colour, "{shown:?}");
+        assert_eq!(shown.contains("\u{1b}[32;1;7m PASS"), colour, "{shown:?}");
     }
 }
