@@ -1,6 +1,6 @@
-//! `provision simulate photon`: a Photon on a pseudo-terminal, until Ctrl-C.
+//! `provision simulate photon`: a Photon on a pseudo-terminal and as an access point, until Ctrl-C.
 
-use std::{io::BufRead, path::PathBuf, time::Duration};
+use std::{io::BufRead, net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -9,10 +9,10 @@ use url::Url;
 use super::announce::announce;
 use crate::{
     model::{DeviceId, Failure, FailureCode, FirmwareVersion, Platform},
-    sim::photon::{LeftIn, Network, PhotonConfig, PhotonFault, SimPhoton},
+    sim::photon::{DeviceKey, LeftIn, Network, PhotonConfig, PhotonFault, SimPhoton},
 };
 
-/// Run a simulated Photon on a pseudo-terminal, until Ctrl-C
+/// Run a simulated Photon on a pseudo-terminal, and on its own access point if asked to, until Ctrl-C
 ///
 /// Prints one JSON line when it is ready, then runs until Ctrl-C. Lines on standard input are the
 /// person's hands: `setup` (hold SETUP), `reset`, `unplug`, `plug`.
@@ -33,6 +33,15 @@ pub struct Args {
     /// A symbolic link that always points to its port
     #[arg(long, value_name = "PATH")]
     link: Option<PathBuf>,
+    /// Answer SoftAP over HTTP here while it listens; port 0 for any that is free
+    #[arg(long, value_name = "ADDR")]
+    softap_http: Option<SocketAddr>,
+    /// Answer SoftAP's TCP protocol here while it listens; port 0 for any that is free
+    #[arg(long, value_name = "ADDR")]
+    softap_tcp: Option<SocketAddr>,
+    /// Its 1024-bit RSA key: PKCS#1 DER, plain or in hex; a well-known test key if left out
+    #[arg(long, value_name = "FILE")]
+    device_key_file: Option<PathBuf>,
     /// Its own claimed bit is set
     #[arg(long)]
     claimed: bool,
@@ -71,7 +80,8 @@ pub struct Args {
     /// Something that goes wrong, xTIMES for more than once; repeatable: drop:WHERE, double:WHERE,
     /// delay:WHERE:MS, drop-sent:WHERE, double-sent:WHERE, hang-up:WHERE[:MS], garbage, log-code,
     /// log:before-prompt, log:after-prompt, log:before-reply, log:after-reply. WHERE is code, code@N (the Nth
-    /// byte of the next claim code) or N (every Nth byte)
+    /// byte of the next claim code) or N (every Nth byte). Over SoftAP, with :COMMAND for answers to that one
+    /// only: softap-reset, softap-slow:MS, softap-garbage, softap-endless
     #[arg(long, value_name = "FAULT")]
     fault: Vec<PhotonFault>,
 }
@@ -90,7 +100,13 @@ pub async fn run(args: Args, stop: impl Future<Output = ()>) -> Result<(), Failu
         }
         _ => Failure::new(FailureCode::Unexpected, "the simulated Photon cannot run").because(error),
     })?;
-    announce(&json!({ "device_id": device_id, "usb": photon.usb() }))?;
+    let mut ready = json!({ "device_id": device_id, "usb": photon.usb() });
+    for (name, address) in [("softap_http", photon.softap_http()), ("softap_tcp", photon.softap_tcp())] {
+        if let Some(address) = address {
+            ready[name] = json!(address);
+        }
+    }
+    announce(&ready)?;
 
     let mut hands = lines_of_stdin();
     let mut stop = std::pin::pin!(stop);
@@ -119,6 +135,9 @@ fn config(args: Args) -> Result<PhotonConfig, Failure> {
         serial_number: args.serial_number,
         cloud_url: args.cloud,
         link: args.link,
+        softap_http: args.softap_http,
+        softap_tcp: args.softap_tcp,
+        device_key: args.device_key_file.map(read_key).transpose()?,
         claimed: args.claimed,
         listening: !args.not_listening,
         wifi_known: args.wifi_known,
@@ -132,6 +151,16 @@ fn config(args: Args) -> Result<PhotonConfig, Failure> {
         left_in: args.left_in,
         ..PhotonConfig::new(device_id)
     })
+}
+
+fn read_key(path: PathBuf) -> Result<DeviceKey, Failure> {
+    let refuse = || Failure::new(FailureCode::Configuration, format!("no device key in {}", path.display()));
+    let bytes = std::fs::read(&path).map_err(|error| refuse().because(error))?;
+    let key = match std::str::from_utf8(&bytes) {
+        Ok(hex) => hex.parse(),
+        Err(_) => DeviceKey::from_pkcs1_der(&bytes),
+    };
+    key.map_err(|error| refuse().because(error))
 }
 
 /// An id such as Photons have: the middle is the same on all of them.
@@ -182,13 +211,16 @@ mod tests {
             "photon --cloud http://127.0.0.1:1/ --device-id 3B0021001747353236343033 --firmware 0.6.4 --platform 8 \
              --link /tmp/x --claimed --not-listening --wifi-known --serial-number PH --network a:NONE --network \
              b:WPA2_AES:6:-52:secret --connect-delay 1 --claim-delay 2 --relisten-delay 3 --scan-delay 4 \
-             --byte-latency 5 --fault garbage --fault drop:code@3x2 --left-in C:abc",
+             --byte-latency 5 --fault garbage --fault drop:code@3x2 --left-in C:abc --softap-http 127.0.0.1:0 \
+             --softap-tcp [::1]:5609",
         )
         .unwrap();
         assert_eq!(config.device_id.as_str(), "3b0021001747353236343033");
         assert_eq!(config.platform, Platform::P1);
         assert_eq!((config.networks.len(), config.faults.len()), (2, 2));
         assert!(config.claimed && !config.listening && config.wifi_known && config.left_in.is_some());
+        assert_eq!(config.softap_http.unwrap().to_string(), "127.0.0.1:0");
+        assert_eq!(config.softap_tcp.unwrap().to_string(), "[::1]:5609");
         let delays = [
             config.connect_delay,
             config.claim_delay,
@@ -207,8 +239,32 @@ mod tests {
     }
 
     #[test]
+    fn a_device_key_is_read_from_a_file_as_der_or_as_hex() {
+        let recorded: serde_json::Value =
+            serde_json::from_str(include_str!("../../fixtures/softap-2.3.1.key.json")).unwrap();
+        let hex = recorded["private_key_der"].as_str().unwrap();
+        let digits = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+        let der: Vec<u8> = (0..hex.len()).step_by(2).map(digits).collect();
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("key");
+        for content in [der, format!("{hex}\n").into_bytes()] {
+            std::fs::write(&path, content).unwrap();
+            assert!(read_key(path.clone()).unwrap() == DeviceKey::of_the_recordings());
+        }
+        std::fs::write(&path, "no key").unwrap();
+        assert!(read_key(path).is_err());
+    }
+
+    #[test]
     fn what_cannot_be_read_is_refused() {
-        for bad in ["--firmware 2", "--network a", "--fault fire", "--left-in bed", "--device-id 1"] {
+        for bad in [
+            "--softap-http 80",
+            "--firmware 2",
+            "--network a",
+            "--fault fire",
+            "--left-in bed",
+            "--device-id 1",
+        ] {
             assert!(parse(&format!("photon {bad}")).is_err(), "{bad}");
         }
     }

@@ -8,10 +8,9 @@ pub(super) fn decode(text: &[u8]) -> Vec<u8> {
 
 fn nibble(digit: u8) -> u8 {
     match digit {
-        ..b'0' => 0,
         b'0'..=b'9' => digit - b'0',
-        ..=b'Z' => digit.wrapping_sub(b'A').wrapping_add(10),
-        ..=b'z' => digit.wrapping_sub(b'a').wrapping_add(10),
+        b':'..=b'Z' => digit.wrapping_sub(b'A').wrapping_add(10),
+        b'['..=b'z' => digit.wrapping_sub(b'a').wrapping_add(10),
         _ => 0,
     }
 }

@@ -129,7 +129,7 @@ impl<'a> HttpServer<'a> {
         loop {
             let (place, reset) = self.clients().fall_idle();
             let ready = tokio::select! {
-                ready = stream.readable() => ready,
+                ready = port::has_come(stream) => ready,
                 _ = reset => return Ending::Reset,
             };
             if self.clients().idle.remove(&place).is_none() {

@@ -121,6 +121,16 @@ pub(super) struct Framing {
     pub(super) tail: &'static [u8],
 }
 
+/// Waits until there is something to read, or nothing ever will be. Readiness alone does not tell: it
+/// may be a false alarm.
+///
+/// # Errors
+///
+/// When the connection is no more.
+pub(super) async fn has_come(stream: &TcpStream) -> io::Result<()> {
+    stream.peek(&mut [0]).await.map(drop)
+}
+
 /// Sends all of it, waiting while the client does not read and the buffers are full.
 pub(super) async fn send(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {

@@ -40,7 +40,7 @@ impl<'a> TcpServer<'a> {
     /// One command, and the end. Until something has come the connection is nobody's business; from then
     /// on the thread does not leave it until the command was understood and answered.
     async fn connection(&self, stream: TcpStream, client: SocketAddr) {
-        let ready = stream.readable().await;
+        let ready = port::has_come(&stream).await;
         let _turn = self.port.turn(client).await;
         if ready.is_err() {
             return;
