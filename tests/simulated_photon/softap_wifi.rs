@@ -2,7 +2,7 @@
 
 use aes::{
     Aes128,
-    cipher::{BlockEncryptMut, KeyIvInit, generic_array::GenericArray},
+    cipher::{BlockModeEncrypt, KeyIvInit},
 };
 use provision::{
     model::FirmwareVersion,
@@ -26,10 +26,9 @@ async fn sealed_key(photon: &SimPhoton, plain: &[u8]) -> (String, String) {
     let padding = 16 - plain.len() % 16;
     let mut text = [plain, &vec![u8::try_from(padding).unwrap(); padding]].concat();
     let (key, vector) = exchanged.split_at(16);
-    let mut cipher =
-        cbc::Encryptor::<Aes128>::new(GenericArray::from_slice(key), GenericArray::from_slice(vector));
+    let mut cipher = cbc::Encryptor::<Aes128>::new_from_slices(key, vector).unwrap();
     for block in text.chunks_exact_mut(16) {
-        cipher.encrypt_block_mut(GenericArray::from_mut_slice(block));
+        cipher.encrypt_block(block.try_into().unwrap());
     }
     (seal(photon, exchanged).await, hex(&text))
 }
