@@ -12,12 +12,15 @@ use serde_json::Value;
 use super::{explain::WORDING, run::ToldFailure, signals::Signals};
 use crate::{
     cloud::{ApiUrl, Cloud, CloudSettings, OAuthClient},
-    device::{Patience, UsbPhoton},
+    device::{Patience, SetupDevice, SoftApPhoton, UsbPhoton},
     link::{
         discovery::{UsbTarget, lister},
         serial::SystemPorts,
     },
-    model::{CustomerTemplate, DeviceId, Events, Failure, FailureCode, ProductRef, Summary},
+    model::{
+        CustomerTemplate, DeviceId, Events, Failure, FailureCode, Invalid, Passphrase, ProductRef, Ssid,
+        Summary, WifiAccess, WifiCredentials, WifiSecurity,
+    },
     report::{self, Reporter, Style},
     sim::{
         cloud::{CloudConfig, SimCloud},
@@ -36,7 +39,13 @@ pub struct Args {
     /// How many simulated Photons, all at once
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=500))]
     devices: u16,
+    /// Through the Photons' own Wi-Fi networks instead of USB, giving each its Wi-Fi credentials
+    #[arg(long)]
+    softap: bool,
 }
+
+/// The network that the simulated Photons of `--softap` are given.
+const NETWORK: &str = "Simulated office:WPA2_AES:6:-52:simulated pass phrase";
 
 /// Starts the simulators, provisions every board, and says what the cloud then shows.
 pub async fn run(args: &Args, style: Style, signals: &Signals) -> Result<(), ToldFailure> {
@@ -46,7 +55,9 @@ pub async fn run(args: &Args, style: Style, signals: &Signals) -> Result<(), Tol
     let photons = (0..args.devices)
         .map(|_| {
             SimPhoton::start(PhotonConfig {
-                wifi_known: true,
+                wifi_known: !args.softap,
+                softap_http: args.softap.then_some(([127, 0, 0, 1], 0).into()),
+                networks: NETWORK.parse().into_iter().collect(),
                 cloud_url: info.api_url.parse().ok(),
                 connect_delay: JOINING,
                 claim_delay: CLAIMING,
@@ -57,6 +68,8 @@ pub async fn run(args: &Args, style: Style, signals: &Signals) -> Result<(), Tol
         .map_err(|e| cannot("a simulated Photon", e))?;
     if style != Style::Json {
         let photons = match &photons[..] {
+            [one] if args.softap => format!("a Photon's access point at {}", port_of(one)),
+            many if args.softap => format!("the access points of {} Photons", many.len()),
             [one] => format!("a Photon on {}", one.usb().display()),
             many => format!("{} Photons on pseudo-terminals", many.len()),
         };
@@ -70,15 +83,15 @@ pub async fn run(args: &Args, style: Style, signals: &Signals) -> Result<(), Tol
         cache_dir: None,
     })
     .map_err(Failure::from)?;
-    let job = job(&info.product.to_string())?;
+    let mut job = job(&info.product.to_string())?;
+    job.wifi = args.softap.then(office).transpose()?;
     let reporter = Reporter::start(style, photons.len(), WORDING).map_err(|e| cannot("the display", e))?;
     let runs = photons.iter().enumerate().map(|(lane, photon)| {
         let events = Events::new(lane, reporter.listener());
-        let (job, cloud, port) = (&job, &cloud, UsbTarget::Port(photon.usb()));
+        let (job, cloud) = (&job, &cloud);
         async move {
-            let ports = Arc::new(SystemPorts);
-            let mut device = UsbPhoton::new(port, Arc::from(lister(None)), ports, Patience::default(), None);
-            workflow::run(job, cloud, &mut device, &events, signals.first()).await
+            let mut device = device(photon, args.softap);
+            workflow::run(job, cloud, &mut *device, &events, signals.first()).await
         }
     });
     let ended = join_all(runs).await;
@@ -90,8 +103,31 @@ pub async fn run(args: &Args, style: Style, signals: &Signals) -> Result<(), Tol
     failed.map_or(Ok(()), |code| Err(ToldFailure { code, untold: None }))
 }
 
+/// The Photon on one of its wires.
+fn device(photon: &SimPhoton, softap: bool) -> Box<dyn SetupDevice> {
+    let patience = Patience::default();
+    if softap {
+        let target = port_of(photon).parse().unwrap_or_default();
+        return Box::new(SoftApPhoton::new(target, None, patience));
+    }
+    let port = UsbTarget::Port(photon.usb());
+    Box::new(UsbPhoton::new(port, Arc::from(lister(None)), Arc::new(SystemPorts), patience, None))
+}
+
+fn port_of(photon: &SimPhoton) -> String {
+    photon.softap_http().map(|address| address.to_string()).unwrap_or_default()
+}
+
+fn office() -> Result<WifiCredentials, Failure> {
+    let invalid = |e: Invalid| Failure::new(FailureCode::Unexpected, e.to_string());
+    let (ssid, passphrase) = ("Simulated office", "simulated pass phrase");
+    let access = WifiAccess::Shared(Passphrase::new(passphrase).map_err(invalid)?);
+    let ssid = Ssid::new(ssid).map_err(invalid)?;
+    WifiCredentials::new(ssid, Some(WifiSecurity::Wpa2Aes), Some(6), access).map_err(invalid)
+}
+
 fn job(product: &str) -> Result<Job, Failure> {
-    let invalid = |e: crate::model::Invalid| Failure::new(FailureCode::Unexpected, e.to_string());
+    let invalid = |e: Invalid| Failure::new(FailureCode::Unexpected, e.to_string());
     Ok(Job {
         owner: Owner::Customer {
             product: ProductRef::parse(product).map_err(invalid)?,
