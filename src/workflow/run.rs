@@ -129,6 +129,8 @@ async fn provision<'d>(
     };
     hand_over(steps, device, &code).await?;
     if steps.by_turns {
+        // The device was reached, so the computer may have to go back again.
+        steps.was_away.store(false, Ordering::Relaxed);
         // What could not be done before the id was known. Otherwise it is so already.
         late_membership(steps).await?;
     }

@@ -113,7 +113,6 @@ impl Steps<'_> {
             return work(&cloud, Deadline::after(policy.cloud, what)).await;
         }
         let give_up = Deadline::after(policy.by_turns, what);
-        let mut asked = false;
         loop {
             let failure = match work(&cloud, Deadline::after(policy.out_of_reach, what)).await {
                 Err(error) if error.code == FailureCode::CloudUnreachable => error,
@@ -122,9 +121,8 @@ impl Steps<'_> {
             if give_up.left().is_zero() {
                 return Err(failure);
             }
-            if !asked {
-                asked = true;
-                self.was_away.store(true, Ordering::Relaxed);
+            // Steps that run at once need the same thing, so it is asked for once.
+            if !self.was_away.swap(true, Ordering::Relaxed) {
                 self.track.note(step, Note::Action(Action::GoOnline));
             }
             // An answer that fails at once (no route, no name) must not become a busy loop.
