@@ -258,3 +258,113 @@ async fn a_cloud_out_of_reach_is_waited_for_and_the_run_goes_on() {
     assert_eq!(*actions.lock().unwrap(), [provision::model::Action::GoOnline]);
     assert_eq!(sim.device(id().as_str()).unwrap()["owner"], "ann@example.com");
 }
+
+/// The program itself, with a home of its own.
+struct Program<'a> {
+    home: tempfile::TempDir,
+    sim: &'a SimCloud,
+}
+
+impl<'a> Program<'a> {
+    fn new(sim: &'a SimCloud) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let wifi = r#"{"network":"Office","security":"WPA2_AES","password":"correct horse"}"#;
+        std::fs::write(home.path().join("wifi.json"), wifi).unwrap();
+        Self { home, sim }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.home.path().join(name).display().to_string()
+    }
+
+    /// Exit code, standard output, standard error.
+    async fn run(&self, arguments: &[&str]) -> (i32, String, String) {
+        let info = self.sim.info();
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_provision"));
+        command.args(arguments).env_clear().env("HOME", self.home.path());
+        command.env("PARTICLE_API_URL", info.api_url).env("PARTICLE_PRODUCT", info.product.to_string());
+        command.env("PARTICLE_CLIENT_ID", info.client_id).env("PARTICLE_CLIENT_SECRET", info.client_secret);
+        command.env("PROVISION_CUSTOMER", "ann@example.com");
+        let output = command.output().await.unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    }
+}
+
+#[tokio::test]
+async fn the_program_scans_identifies_and_provisions_over_softap_and_shows_no_secret() {
+    let (sim, _) = cloud(CloudConfig::default()).await;
+    let program = Program::new(&sim);
+    for wire in 0..2 {
+        let photon = plug(PhotonConfig {
+            cloud_url: sim.info().api_url.parse().ok(),
+            ..PhotonConfig::new(DeviceId::parse(&format!("{wire:024x}")).unwrap())
+        });
+        let address = &wires(&photon)[wire];
+        let (code, out, _) = program.run(&["scan", "--softap", address, "--output", "json"]).await;
+        let seen: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!((code, &seen[0]["ssid"], &seen[0]["security"]), (0, &"Office".into(), &"WPA2_AES".into()));
+        let (code, out, _) = program.run(&["identify", "--softap", address]).await;
+        assert!(code == 0 && out.contains(&format!("{wire:024x}")) && !out.contains("firmware"), "{out}");
+        let wifi = program.path("wifi.json");
+        let (code, out, err) = program.run(&["--softap", address, "--wifi", &wifi, "-vvv"]).await;
+        assert_eq!(code, 0, "{err}");
+        assert!(out.starts_with("PASS  ") && !err.contains("correct horse"), "{err}");
+        let stored = photon.effects().iter().find_map(|effect| {
+            let effect = serde_json::to_value(effect).ok()?;
+            Some(effect.get("code")?.as_str()?.to_owned())
+        });
+        assert!(!err.contains(&stored.unwrap()), "{err}");
+    }
+}
+
+#[tokio::test]
+async fn over_usb_a_scan_is_refused_with_the_way_that_works() {
+    let (sim, _) = cloud(CloudConfig::default()).await;
+    let photon = photon();
+    let port = photon.usb().display().to_string();
+    let (code, _, err) = Program::new(&sim).run(&["scan", "--usb", &port]).await;
+    assert!(code == 2 && err.contains("SoftAP"), "{err}");
+}
+
+#[tokio::test]
+async fn credentials_alone_claim_nothing_and_a_wrong_pass_phrase_is_said() {
+    let (sim, _) = cloud(CloudConfig::default()).await;
+    let program = Program::new(&sim);
+    let photon = with_cloud(&sim);
+    std::fs::write(program.path("wrong.json"), r#"{"network":"Office","password":"battery staple"}"#)
+        .unwrap();
+    let (address, wrong) = (wires(&photon)[0].clone(), program.path("wrong.json"));
+    let (code, out, _) = program.run(&["wifi", "--softap", &address, "--wifi", &wrong]).await;
+    assert!(code == 30 && out.contains("back-to-listening"), "{out}");
+    let right = program.path("wifi.json");
+    let (code, out, _) =
+        program.run(&["wifi", "--softap", &address, "--wifi", &right, "--watch", "1s"]).await;
+    assert!(code == 0 && out.starts_with("SAVED  "), "{out}");
+    assert!(sim.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_ticket_is_private_for_its_device_alone_and_gone_when_all_is_verified() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let (sim, _) = cloud(CloudConfig::default()).await;
+    let program = Program::new(&sim);
+    let photon = with_cloud(&sim);
+    let stranger = plug(PhotonConfig::new(DeviceId::parse("111111111111111111111111").unwrap()));
+    let (ticket, wifi) = (program.path("ticket.json"), program.path("wifi.json"));
+    let prepare =
+        ["prepare", "--device-id", id().as_str(), "--wifi", &wifi, "--out", &ticket].map(str::to_owned);
+    let (code, out, err) = program.run(&prepare.each_ref().map(String::as_str)).await;
+    assert!(code == 0 && out.starts_with("PREPARED  "), "{err}");
+    assert_eq!(std::fs::metadata(&ticket).unwrap().permissions().mode() & 0o777, 0o600);
+    let (code, out, _) = program.run(&["deliver", &ticket, "--softap", &wires(&stranger)[0]]).await;
+    assert!(code == 10 && out.contains("wrong-device"), "{out}");
+    assert!(stranger.effects().is_empty());
+    let (code, out, err) = program.run(&["deliver", &ticket, "--softap", &wires(&photon)[1]]).await;
+    assert!(code == 0 && out.starts_with("DELIVERED  "), "{err}");
+    let (code, out, err) = program.run(&["verify", &ticket]).await;
+    assert!(code == 0 && out.starts_with("PASS  "), "{err}");
+    assert!(!std::fs::exists(&ticket).unwrap());
+    assert_eq!(sim.device(id().as_str()).unwrap()["owner"], "ann@example.com");
+}
