@@ -250,9 +250,6 @@ impl Steps<'_> {
     pub async fn know_from_console(&self, device: &mut dyn SetupDevice) -> Result<Identity, Ended> {
         let work = async {
             let identity = self.listening(device).await?;
-            if self.known.get().is_none() {
-                self.learn(Board { id: identity.id.clone(), platform: identity.platform });
-            }
             let note = identity.id.to_string();
             Ok::<_, Ended>((identity, Outcome::AlreadySo, note))
         };
@@ -282,6 +279,9 @@ impl Steps<'_> {
                 other => other?,
             };
             self.expect(&identity.id)?;
+            if self.known.get().is_none() {
+                self.learn(Board { id: identity.id.clone(), platform: identity.platform });
+            }
             device.takes_claim_code(&identity)?;
             self.job.wifi.as_ref().map_or(Ok(()), |wifi| device.carries(wifi, Some(&identity)))?;
             // A link on the hub tells an id but no kind of board, so this may be the first to tell.

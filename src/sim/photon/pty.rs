@@ -26,7 +26,9 @@ impl Pty {
     /// Opens a new one, in raw mode and without echo, so that nothing the board prints before the first
     /// client has set it up comes back as if typed.
     pub(super) fn open() -> io::Result<Self> {
-        let master = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+        let master = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
+        // Not every Unix takes this as a flag of the call above.
+        rustix::io::fcntl_setfd(&master, rustix::io::FdFlags::CLOEXEC)?;
         rustix::pty::grantpt(&master)?;
         rustix::pty::unlockpt(&master)?;
         let path = PathBuf::from(OsStr::from_bytes(rustix::pty::ptsname(&master, Vec::new())?.to_bytes()));
