@@ -61,7 +61,10 @@ async fn is_saved_as(config: PhotonConfig, wifi: &WifiCredentials, wanted: Value
         for (key, value) in wanted.as_object().unwrap() {
             assert_eq!(effects[0].get(key).unwrap_or(&Value::Null), value, "{wire:?}: {key}");
         }
-        assert_eq!((&effects[0]["event"], &effects[0]["result"]), (&json!("wlan_set_credentials"), &json!(0)));
+        assert_eq!(
+            (&effects[0]["event"], &effects[0]["result"]),
+            (&json!("wlan_set_credentials"), &json!(0))
+        );
     }
 }
 
@@ -156,9 +159,7 @@ async fn firmware_before_0_7_gets_the_security_that_it_will_store() {
     let firmware = FirmwareVersion::new(0, 6, 4);
     let config = PhotonConfig { firmware, ..among(&["Home:WPA2_AES:6:-50:correct%20horse"]) };
     for wire in WIRES {
-        for wifi in
-            [shared("Home", "WPA2_AES", "correct horse"), without_security("Home", "correct horse")]
-        {
+        for wifi in [shared("Home", "WPA2_AES", "correct horse"), without_security("Home", "correct horse")] {
             let photon = SimPhoton::start(config.clone()).unwrap();
             let mut device = wire.reached(&photon).await;
             guarded(device.set_wifi(&wifi, &quiet)).await.unwrap();

@@ -163,11 +163,7 @@ pub fn codes(photon: &SimPhoton) -> Vec<String> {
 }
 
 /// Gives the network over this wire.
-pub async fn give(
-    photon: &SimPhoton,
-    wire: Wire,
-    wifi: &WifiCredentials,
-) -> Result<(), Failure> {
+pub async fn give(photon: &SimPhoton, wire: Wire, wifi: &WifiCredentials) -> Result<(), Failure> {
     let mut device = wire.reached(photon).await;
     device.carries(wifi, None)?;
     guarded(device.set_wifi(wifi, &quiet)).await
