@@ -2,6 +2,7 @@
 //! would miss.
 
 mod announce;
+pub mod confirm;
 #[cfg(unix)]
 mod demo;
 pub mod environment;
@@ -9,6 +10,7 @@ pub mod exit;
 mod explain;
 mod identify;
 pub mod list;
+pub mod listing;
 mod logging;
 pub mod profiles;
 mod root;
@@ -17,6 +19,7 @@ mod scan;
 pub mod secrets;
 mod set_wifi;
 pub mod settings;
+pub mod sign_in;
 mod signals;
 mod simulate_cloud;
 #[cfg(unix)]

@@ -36,7 +36,7 @@ struct Cli {
 
 #[derive(Debug, Clone, clap::Args)]
 struct Global {
-    /// How to print: for people, or one JSON object a line
+    /// How to print: for people; as JSON, an object a line or one document; or, for lists, as CSV
     #[arg(long, global = true, value_enum, default_value_t = Output::Text, help_heading = "Output")]
     output: Output,
     /// Log more on standard error; up to three times
@@ -44,10 +44,15 @@ struct Global {
     verbose: u8,
 }
 
+/// How a command prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
+pub enum Output {
+    /// For people
     Text,
+    /// For programs
     Json,
+    /// For spreadsheets: lists and records only
+    Csv,
 }
 
 // What a command does is told where its flags are.
@@ -67,6 +72,13 @@ enum Command {
     #[command(subcommand)]
     Simulate(Simulate),
     Udev(udev::UdevArgs),
+}
+
+impl Command {
+    /// Whether it prints what CSV can hold.
+    fn has_rows(&self) -> bool {
+        false
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -96,12 +108,16 @@ pub fn main() -> u8 {
 }
 
 fn dispatch(cli: Cli) -> Result<(), ToldFailure> {
+    if cli.global.output == Output::Csv && !cli.command.as_ref().is_some_and(Command::has_rows) {
+        let said = "--output csv is for commands that list or show records; this one takes text or json";
+        return Err(Failure::new(FailureCode::Configuration, said).into());
+    }
     let json = cli.global.output == Output::Json;
     let style = match cli.global.output {
         Output::Json => Style::Json,
         // Log lines and lines that are redrawn in place do not go together.
         Output::Text if cli.global.verbose > 0 || std::env::var_os("RUST_LOG").is_some() => Style::Plain,
-        Output::Text => Style::for_people(),
+        Output::Text | Output::Csv => Style::for_people(),
     };
     let hold = || matches!(style, Style::Live { .. }).then(logging::Hold::new);
     let run = |args: &run::Args| {
@@ -202,7 +218,9 @@ fn tell(failure: ToldFailure, output: Output) -> u8 {
     if let Some(failure) = failure.untold {
         let _ = match output {
             Output::Json => writeln!(io::stdout(), "{}", report::result_line(&failure, WORDING)),
-            Output::Text => writeln!(io::stderr(), "{}", report::explain(&failure, WORDING, "")),
+            Output::Text | Output::Csv => {
+                writeln!(io::stderr(), "{}", report::explain(&failure, WORDING, ""))
+            }
         };
     }
     exit::code(failure.code)

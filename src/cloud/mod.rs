@@ -64,6 +64,7 @@ mod devices;
 mod error;
 mod http;
 mod limits;
+mod list;
 mod products;
 #[cfg(test)]
 mod scripted;
@@ -78,4 +79,5 @@ pub use customers::CustomerWas;
 pub use devices::{DeviceRecord, Import};
 pub use error::CloudError;
 pub use http::RetryNotice;
+pub use list::Listed;
 pub use products::Product;

@@ -20,7 +20,7 @@ pub use event::{Action, Event, EventKind, Events, Outcome, Part, Step, Summary};
 pub use failure::{Failure, FailureCode};
 pub use pem::{Certificates, KeyKind, KeyPacking, PrivateKey};
 pub use product::ProductRef;
-pub use redact::{clean, guard, redact};
+pub use redact::{clean, guard, redact, tame};
 pub use ticket::Ticket;
 pub use wifi::{Enterprise, Passphrase, ScannedNetwork, Ssid, WifiAccess, WifiCredentials, WifiSecurity};
 

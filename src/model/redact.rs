@@ -85,10 +85,18 @@ fn mask_after<'a>(text: Cow<'a, str>, key: &str) -> Cow<'a, str> {
 /// A text from outside (an SSID, a name, the cloud's words, a device's log line), made safe to show:
 /// redacted, control characters as `\u{1b}`, at most 300 characters.
 pub fn clean(text: &str) -> String {
-    const MOST: usize = 300;
+    shown(text, 300)
+}
+
+/// The same in full length, for what has a place of its own: a cell of a table, a field of a record.
+pub fn tame(text: &str) -> String {
+    shown(text, usize::MAX)
+}
+
+fn shown(text: &str, most: usize) -> String {
     let mut out = String::new();
     for (n, c) in redact(text).chars().enumerate() {
-        if n == MOST {
+        if n == most {
             out.push('…');
             break;
         }
@@ -133,5 +141,6 @@ mod tests {
     fn terminal_controls_are_shown_not_sent() {
         assert_eq!(clean("a\u{1b}[2Jb\u{202e}c\n"), "a\\u{1b}[2Jb\\u{202e}c\\n");
         assert_eq!(clean(&"x".repeat(1000)).chars().count(), 301);
+        assert_eq!(tame(&"x".repeat(1000)).chars().count(), 1000);
     }
 }
