@@ -102,6 +102,12 @@ impl Cloud {
         self.token(&Subject::Product, deadline).await
     }
 
+    /// The refusal of this client's credentials, once there was one: nobody signs in with them again in
+    /// this process, so whoever works on many boards may as well stop.
+    pub fn sign_in_refused(&self) -> Option<CloudError> {
+        self.shared.sign_in_guard.refusal().cloned()
+    }
+
     pub(super) async fn sign_in(&self, deadline: Deadline) -> Result<AccessToken, CloudError> {
         let form = [("grant_type", "client_credentials")];
         let call = Call::repeatable_post(&["oauth", "token"], &form).about(Kind::SignIn);

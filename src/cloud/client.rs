@@ -4,7 +4,8 @@ use reqwest::redirect;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
-    AccessToken, ApiUrl, CloudError, RetryNotice, auth::Tokens, limits::Limits, sign_in_guard::SignInGuard,
+    AccessToken, ApiUrl, CloudError, RetryNotice, auth::Tokens, limits::Limits, products::Products,
+    sign_in_guard::SignInGuard,
 };
 use crate::model::guard;
 
@@ -54,6 +55,7 @@ pub(super) struct Shared {
     pub tokens: Tokens,
     pub sign_in_guard: SignInGuard,
     pub limits: Limits,
+    pub products: Products,
 }
 
 impl Cloud {
@@ -75,6 +77,7 @@ impl Cloud {
             tokens: Tokens::new(cache_dir.as_deref(), &api_url, client.as_ref()),
             sign_in_guard: SignInGuard::new(&api_url, client.as_ref(), cache_dir),
             limits: Limits::new(),
+            products: Products::default(),
             api_url,
             client,
             user_token,

@@ -168,9 +168,12 @@ impl Cloud {
             }
             let why = match trouble.error.status {
                 Some(status) => format!("{status}: {}", trouble.error.said),
-                None => trouble.error.said,
+                None => trouble.error.said.clone(),
             };
             tracing::debug!(call = name, why, tries, ?wait, "trying again");
+            if trouble.error.code == FailureCode::LimitsHit {
+                self.shared.limits.pushed_back(call.kind, wait);
+            }
             if let Some(listener) = &self.listener {
                 listener(&RetryNotice { call: name.clone(), why, tries, wait });
             }

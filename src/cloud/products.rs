@@ -1,4 +1,10 @@
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
 use serde::Deserialize;
+use tokio::{sync::OnceCell, time::timeout_at};
 
 use super::{
     Cloud, CloudError,
@@ -6,7 +12,7 @@ use super::{
     devices::{number, platform, text},
     http::{Call, Kind},
 };
-use crate::model::{Deadline, Platform, ProductRef};
+use crate::model::{Deadline, FailureCode, Platform, ProductRef};
 
 /// A product, as far as a run needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +52,34 @@ struct WireProduct {
     platform_id: Option<u64>,
 }
 
+/// The products that were read.
+#[derive(Default)]
+pub(super) struct Products(Mutex<HashMap<String, Arc<OnceCell<Product>>>>);
+
 impl Cloud {
+    /// The product as it was read the first time: one request for all who share this client.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cloud::product`].
+    pub async fn product_once(
+        &self,
+        product: &ProductRef,
+        deadline: Deadline,
+    ) -> Result<Product, CloudError> {
+        let cell = {
+            let mut products = self.shared.products.0.lock().unwrap_or_else(PoisonError::into_inner);
+            products.entry(product.as_str().to_owned()).or_default().clone()
+        };
+        let read = cell.get_or_try_init(|| self.product(product, deadline));
+        let read = timeout_at(deadline.at, read).await.map_err(|_| {
+            let said =
+                format!("not read: others were reading it until the time for {} was up", deadline.name);
+            CloudError::new(FailureCode::CloudUnreachable, "the product", None, said)
+        })?;
+        read.cloned()
+    }
+
     /// `GET /v1/products/P`.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, Read, Seek, Write},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, Once, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -34,6 +34,9 @@ const LOCK_OUT: Duration = Duration::from_secs(30 * 60);
 /// How many sign-ins may be under way at once, so that a bench of many boards that starts with a
 /// wrong secret stays under [`STOP_AT`] by itself.
 const AT_ONCE: usize = 4;
+/// The same once these credentials were accepted; still fewer than lock out, should they be revoked just
+/// then.
+const ACCEPTED_AT_ONCE: usize = 8;
 
 /// A record's length in its file, filled up with blanks; it has some 160 bytes at most.
 const RECORD_LENGTH: usize = 256;
@@ -74,6 +77,7 @@ pub(super) struct SignInGuard {
     /// For one with refusals.
     alone: Arc<Semaphore>,
     refused: OnceLock<CloudError>,
+    accepted: Once,
 }
 
 struct Inner {
@@ -94,7 +98,13 @@ impl SignInGuard {
             together: Arc::new(Semaphore::new(AT_ONCE)),
             alone: Arc::new(Semaphore::new(1)),
             refused: OnceLock::new(),
+            accepted: Once::new(),
         }
+    }
+
+    /// The refusal that ended the sign-ins of this process.
+    pub(super) fn refusal(&self) -> Option<&CloudError> {
+        self.refused.get()
     }
 
     /// Waits for leave to sign in. On a clean record several may at once; as soon as there is a
@@ -132,7 +142,10 @@ impl SignInGuard {
     pub(super) async fn settle(&self, permit: Permit, verdict: Verdict) {
         let count = match verdict {
             Verdict::Unknown => return,
-            Verdict::Accepted => false,
+            Verdict::Accepted => {
+                self.accepted.call_once(|| self.together.add_permits(ACCEPTED_AT_ONCE - AT_ONCE));
+                false
+            }
             Verdict::Counted => true,
             Verdict::Refused(error) => {
                 // A second refusal of the same credentials tells nothing new.

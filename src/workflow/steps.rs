@@ -355,7 +355,7 @@ impl Steps<'_> {
         let work = async {
             let product = self
                 .ask(Step::CheckProduct, "reading the product", async |cloud, until| {
-                    cloud.product(product, until).await
+                    cloud.product_once(product, until).await
                 })
                 .await?;
             let note = clean(&product.name);
