@@ -25,6 +25,9 @@ pub fn hint(failure: &Failure) -> String {
         F::NotListening => {
             "hold SETUP for 3 seconds until the status LED blinks dark blue, then run this again"
         }
+        F::InDialogue => {
+            "run `provision identify`, which leaves a dialogue that somebody opened, or press RESET (nothing has been saved)"
+        }
         F::NoAnswer => "check the cable, press RESET, hold SETUP until the LED blinks dark blue, and run this again",
         F::ConsoleStuck => "press RESET (nothing has been saved), hold SETUP until the LED blinks dark blue, and run this again",
         F::FirmwareTooOld => {

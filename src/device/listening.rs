@@ -41,7 +41,11 @@ impl UsbPhoton {
         until: Instant,
         tell: Tell<'_>,
     ) -> Result<Option<Identity>, Stop> {
-        match self.ask().await? {
+        let answer = match manner {
+            Manner::LookOnly => self.look().await?,
+            Manner::Tidy | Manner::Touch => self.ask().await?,
+        };
+        match answer {
             Answer::Identity(identity) => {
                 self.in_dialogue = false;
                 if *waking == Waking::BySpeed {
@@ -53,8 +57,9 @@ impl UsbPhoton {
             }
             Answer::Silence if manner < Manner::Touch => return Err(Stop::Failed(self.not_listening())),
             Answer::Dialogue | Answer::Transfer if manner < Manner::Tidy => {
-                return Err(Stop::Failed(self.inside_a_dialogue()));
+                return Err(Stop::Failed(self.in_dialogue(&answer)));
             }
+            Answer::LineEnded => return Err(Stop::Failed(self.in_dialogue(&answer))),
             Answer::Dialogue => {
                 tell(Note::Text("somebody left the console inside a dialogue; leaving it".into()));
                 self.leave_dialogue(until).await?;
@@ -118,10 +123,18 @@ impl UsbPhoton {
         )
     }
 
-    fn inside_a_dialogue(&self) -> Failure {
+    fn in_dialogue(&self, answer: &Answer) -> Failure {
+        let port = self.port();
+        let port = port.display();
         Failure::new(
-            FailureCode::NotListening,
-            format!("the console of {} was left inside a dialogue", self.port().display()),
+            FailureCode::InDialogue,
+            match answer {
+                Answer::Transfer => format!("the board at {port} was left waiting for a firmware transfer"),
+                Answer::LineEnded => format!(
+                    "the console of {port} was left inside a dialogue with a full line, and took that with the first byte that came"
+                ),
+                _ => format!("the console of {port} was left inside a dialogue"),
+            },
         )
     }
 

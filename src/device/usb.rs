@@ -17,7 +17,9 @@ use crate::{
     },
     protocol::{
         carry::check_for_console,
-        console::{CLEAR_LINE, FIRST_WITH_CLAIM_CODE, LINE_END, Prompt, Reader, Said, WayOut, command},
+        console::{
+            CLEAR_LINE, FIRST_WITH_CLAIM_CODE, LINE_END, PROBE, Prompt, Reader, Said, TAKE_BACK, WayOut, command,
+        },
         console_wifi::{Step, WifiDialogue},
     },
 };
@@ -62,6 +64,8 @@ pub(super) enum Answer {
     Identity(Identity),
     /// Somebody left it inside a dialogue.
     Dialogue,
+    /// Somebody left it there with a full line, which the first byte ended.
+    LineEnded,
     /// Somebody left it waiting for a firmware transfer.
     Transfer,
     /// It scans for networks, or it is not listening.
@@ -197,6 +201,38 @@ impl UsbPhoton {
                 return Ok(Heard::Echo);
             }
         }
+    }
+
+    /// Asks the console who it is, but only once it is known to be at its idle prompt, so that no dialogue
+    /// is answered.
+    pub(super) async fn look(&mut self) -> io::Result<Answer> {
+        self.write(&PROBE).await?;
+        let until = Instant::now() + self.patience.silence * 2;
+        let mut said = None;
+        let answer = loop {
+            match self.hear(self.patience.silence, until, None).await? {
+                Heard::Said(Said::DeviceId(_)) => return self.ask().await,
+                Heard::Said(Said::Line(_)) => {}
+                Heard::Said(other) => said = Some(other),
+                Heard::Silence | Heard::Echo => {
+                    let reader = &self.console()?.reader;
+                    break match said {
+                        _ if reader.asks_for_transfer() => Answer::Transfer,
+                        Some(Said::TransferWaiting) => Answer::Transfer,
+                        Some(Said::CodeSet(_) | Said::CodeUnchanged | Said::Saving | Said::Saved | Said::NotSaved) => {
+                            Answer::LineEnded
+                        }
+                        Some(Said::Prompt(_)) => Answer::Dialogue,
+                        // The letter, echoed, and nothing after it.
+                        _ if reader.unfinished().ends_with(&PROBE[1..]) => Answer::Dialogue,
+                        _ => Answer::Silence,
+                    };
+                }
+            }
+        };
+        // Also from a device that is silent because it scans: it takes both bytes for the next prompt's.
+        self.write(&[TAKE_BACK]).await?;
+        Ok(answer)
     }
 
     /// Asks the console who it is, in one exchange where nothing gets lost.

@@ -27,6 +27,25 @@ fn platform_of(product: u16) -> Option<Platform> {
     }
 }
 
+/// The kind of board in DFU mode behind a USB product id: its bootloader, which has no serial port.
+#[cfg(target_os = "linux")]
+fn bootloader_of(product: u16) -> Option<Platform> {
+    match product {
+        0xd006 => Some(Platform::Photon),
+        0xd008 => Some(Platform::P1),
+        _ => None,
+    }
+}
+
+/// A board in DFU mode (its status LED blinks yellow). It has no port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bootloader {
+    /// The kind of board.
+    pub platform: Platform,
+    /// From its USB serial number, where that is a device id.
+    pub device_id: Option<DeviceId>,
+}
+
 /// A board whose console can be seen from here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttachedBoard {
@@ -173,6 +192,11 @@ pub trait Lister: Send + Sync {
 
     /// Whether this port may be opened, be it a board's or any other.
     fn access(&self, port: &Path) -> Access;
+
+    /// The boards that are attached in DFU mode, as far as this lister can see them.
+    fn bootloaders(&self) -> Vec<Bootloader> {
+        Vec::new()
+    }
 }
 
 /// The place that knows of attached boards cannot be read.
@@ -268,6 +292,19 @@ impl Lister for SystemLister {
 
     fn access(&self, port: &Path) -> Access {
         (self.access)(port)
+    }
+
+    fn bootloaders(&self) -> Vec<Bootloader> {
+        let devices = entries(&self.sys.join("bus/usb/devices")).unwrap_or_default();
+        let bootloader = |device: &PathBuf| {
+            let number = |name| u16::from_str_radix(&attribute_of(device, name)?, 16).ok();
+            (number("idVendor")? == VENDOR).then_some(())?;
+            let platform = bootloader_of(number("idProduct")?)?;
+            let serial = attribute_of(device, "serial");
+            let device_id = serial.and_then(|serial| DeviceId::parse(&serial).ok());
+            Some(Bootloader { platform, device_id })
+        };
+        devices.iter().filter_map(bootloader).collect()
     }
 }
 
@@ -576,6 +613,9 @@ mod tests {
             for (name, value) in [("idVendor", vendor), ("idProduct", product), ("serial", serial)] {
                 fs::write(self.path(&device).join(name), format!("{value}\n")).unwrap();
             }
+            let on_the_bus = self.path("sys/bus/usb/devices");
+            fs::create_dir_all(&on_the_bus).unwrap();
+            symlink(self.path(&device), on_the_bus.join(socket)).unwrap();
             for (n, name) in terminals.iter().enumerate() {
                 let interface = self.path(&format!("{device}/{socket}:1.{}", 2 * n));
                 let terminal = interface.join("tty").join(name);
@@ -630,6 +670,15 @@ mod tests {
         assert_eq!(boards[0].usb_serial.as_deref(), Some("00000000050C"));
         assert_eq!(boards[0].device_id, None);
         assert_eq!(boards[1].device_id.as_ref().unwrap().as_str(), ID);
+    }
+
+    #[test]
+    fn boards_in_dfu_mode_are_seen_though_they_have_no_port() {
+        let machine = Machine::new();
+        assert_eq!(machine.lister().bootloaders(), []);
+        machine.plug("1-1", "2b04:c006", ID, &["ttyACM0"]).plug("1-2", "2b04:d008", OTHER_ID, &[]);
+        let p1 = Bootloader { platform: Platform::P1, device_id: DeviceId::parse(OTHER_ID).ok() };
+        assert_eq!(machine.lister().bootloaders(), [p1]);
     }
 
     #[test]

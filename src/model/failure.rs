@@ -22,6 +22,8 @@ pub enum FailureCode {
     WrongDevice,
     /// The board is not in listening mode and did not get there in time.
     NotListening,
+    /// The console was left inside a dialogue, and nothing was to be changed about that.
+    InDialogue,
     /// The board answered and then stopped answering.
     NoAnswer,
     /// The console is inside a dialogue that cannot be left without saving something.

@@ -48,6 +48,16 @@ pub const CLEAR_LINE: [u8; 65] = {
     bytes
 };
 
+/// Finds out whether this is the idle prompt, where it asks who it is, and answers nothing elsewhere. In a
+/// dialogue the backspace makes room for the letter, so that no line comes to its full length, at which
+/// the next byte of any kind would end it; [`TAKE_BACK`] then takes the letter out again. A line that is
+/// full already ends with whatever byte comes: nothing but to send none would leave that as it is.
+pub const PROBE: [u8; 2] = [TAKE_BACK, command::IDENTIFY];
+
+/// Takes back one byte of a line. In an empty one, and at the idle prompt, it does and prints nothing; in a
+/// menu, whose lines hold one character, it ends the letter as a wrong answer, which is asked for again.
+pub const TAKE_BACK: u8 = 0x08;
+
 /// The first firmware with the claim-code dialogue (and with the device id as USB serial number).
 pub const FIRST_WITH_CLAIM_CODE: FirmwareVersion = FirmwareVersion::new(0, 6, 0);
 

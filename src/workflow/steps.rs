@@ -264,7 +264,10 @@ impl Steps<'_> {
             let manner = if self.job.dry_run { Manner::LookOnly } else { Manner::Touch };
             let identity = match device.reach(manner, &tell).await {
                 // A dry run that knows the id can go on without the board.
-                Err(failure) if self.job.dry_run && failure.code == FailureCode::NotListening => {
+                Err(failure)
+                    if self.job.dry_run
+                        && matches!(failure.code, FailureCode::NotListening | FailureCode::InDialogue) =>
+                {
                     let Some(board) = self.known.get() else { return Err(failure.into()) };
                     let identity = Identity {
                         id: board.id.clone(),
@@ -274,7 +277,11 @@ impl Steps<'_> {
                         mac: None,
                         serial_number: None,
                     };
-                    return Ok((identity, Outcome::WouldDo, "would put it into listening mode".into()));
+                    let would = match failure.code {
+                        FailureCode::InDialogue => "would lead its console out of a dialogue",
+                        _ => "would put it into listening mode",
+                    };
+                    return Ok((identity, Outcome::WouldDo, would.into()));
                 }
                 other => other?,
             };

@@ -45,7 +45,7 @@ fn every_failure_has_its_code() {
         (&[F::Unexpected][..], exit::UNEXPECTED),
         (&[F::Configuration], exit::USAGE),
         (&[F::NoDevice, F::SeveralDevices, F::PortForbidden, F::PortBusy, F::WrongDevice], exit::NO_DEVICE),
-        (&[F::NotListening, F::NoAnswer, F::ConsoleStuck], exit::NOT_LISTENING),
+        (&[F::NotListening, F::InDialogue, F::NoAnswer, F::ConsoleStuck], exit::NOT_LISTENING),
         (&[F::FirmwareTooOld, F::CodeRefused], exit::DEVICE_REFUSED),
         (&[F::SignInRefused, F::SignInHeldBack], exit::SIGN_IN_REFUSED),
         (
