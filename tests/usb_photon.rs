@@ -305,3 +305,72 @@ async fn an_interrupted_delivery_leaves_the_console_at_its_idle_prompt() {
     device.release().await;
     at(photon.usb()).reach(Manner::LookOnly, &quiet).await.unwrap();
 }
+
+fn left_in(place: &str) -> SimPhoton {
+    SimPhoton::start(PhotonConfig { left_in: Some(place.parse().unwrap()), ..config() }).unwrap()
+}
+
+#[tokio::test]
+async fn looking_finds_a_dialogue_and_answers_nothing_in_it() {
+    let nearly = format!("C:{}", &CODE[..62]);
+    for place in [
+        "C",
+        "C:abc",
+        &nearly,
+        "w:ssid",
+        "w:ssid:half",
+        "w:security",
+        "w:cipher-open",
+        "w:password:half",
+        "w:eap-type",
+        "w:username",
+        "w:peap-password",
+        "w:private-key",
+        "w:root-ca",
+    ] {
+        let photon = left_in(place);
+        for _ in 0..3 {
+            let mut device = at(photon.usb());
+            let failure = device.reach(Manner::LookOnly, &quiet).await.unwrap_err();
+            assert_eq!(failure.code, FailureCode::InDialogue, "{place}: {failure}");
+            device.release().await;
+        }
+        assert_eq!(photon.effects(), [], "{place}");
+        assert_eq!(photon.state().mode, Mode::Listening, "{place}");
+        assert!(photon.state().claim_code.is_none(), "{place}");
+    }
+}
+
+#[tokio::test]
+async fn a_full_line_ends_with_whatever_byte_comes_and_that_is_told() {
+    let photon = left_in(&format!("C:{CODE}"));
+    let failure = at(photon.usb()).reach(Manner::LookOnly, &quiet).await.unwrap_err();
+    assert_eq!(failure.code, FailureCode::InDialogue);
+    assert!(failure.detail.contains("with a full line"), "{failure}");
+    assert_eq!(stored(&photon), [CODE]);
+}
+
+#[tokio::test]
+async fn looking_leaves_a_transfer_and_a_scan_to_themselves() {
+    let photon = left_in("ymodem");
+    let failure = at(photon.usb()).reach(Manner::LookOnly, &quiet).await.unwrap_err();
+    assert!(failure.detail.contains("firmware transfer"), "{failure}");
+    let scan_delay = Duration::from_secs(3600);
+    let left_in = Some("scanning".parse().unwrap());
+    let photon = SimPhoton::start(PhotonConfig { left_in, scan_delay, ..config() }).unwrap();
+    let failure = at(photon.usb()).reach(Manner::LookOnly, &quiet).await.unwrap_err();
+    assert_eq!(failure.code, FailureCode::NotListening);
+    assert_eq!(photon.effects(), []);
+}
+
+#[tokio::test]
+async fn what_a_look_typed_in_vain_does_nothing_at_the_next_listening() {
+    let (directory, photon) = running("00000000050C");
+    let failure = in_directory(&directory, patience()).reach(Manner::LookOnly, &quiet).await.unwrap_err();
+    assert_eq!(failure.code, FailureCode::NotListening);
+    photon.press_setup();
+    photon.wait_for(|state| state.mode == Mode::Listening).await;
+    let mut device = in_directory(&directory, patience());
+    assert_eq!(device.reach(Manner::LookOnly, &quiet).await.unwrap().id, id());
+    assert_eq!(photon.effects(), []);
+}
