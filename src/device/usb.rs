@@ -18,7 +18,8 @@ use crate::{
     protocol::{
         carry::check_for_console,
         console::{
-            CLEAR_LINE, FIRST_WITH_CLAIM_CODE, LINE_END, PROBE, Prompt, Reader, Said, TAKE_BACK, WayOut, command,
+            CLEAR_LINE, FIRST_WITH_CLAIM_CODE, LINE_END, PROBE, Prompt, Reader, Said, TAKE_BACK, WayOut,
+            command,
         },
         console_wifi::{Step, WifiDialogue},
     },
@@ -219,9 +220,13 @@ impl UsbPhoton {
                     break match said {
                         _ if reader.asks_for_transfer() => Answer::Transfer,
                         Some(Said::TransferWaiting) => Answer::Transfer,
-                        Some(Said::CodeSet(_) | Said::CodeUnchanged | Said::Saving | Said::Saved | Said::NotSaved) => {
-                            Answer::LineEnded
-                        }
+                        Some(
+                            Said::CodeSet(_)
+                            | Said::CodeUnchanged
+                            | Said::Saving
+                            | Said::Saved
+                            | Said::NotSaved,
+                        ) => Answer::LineEnded,
                         Some(Said::Prompt(_)) => Answer::Dialogue,
                         // The letter, echoed, and nothing after it.
                         _ if reader.unfinished().ends_with(&PROBE[1..]) => Answer::Dialogue,
