@@ -175,7 +175,7 @@ async fn cloud(config: CloudConfig) -> (SimCloud, Cloud) {
 fn client(api_url: &str, id: &str, secret: &str) -> Cloud {
     let client = Some(OAuthClient { id: id.into(), secret: secret.into() });
     let api_url = ApiUrl::parse(api_url).unwrap();
-    Cloud::new(CloudSettings { api_url, client, user_token: None, cache_dir: None }).unwrap()
+    Cloud::new(CloudSettings { api_url, client, ..CloudSettings::default() }).unwrap()
 }
 
 fn job(device_id: Option<DeviceId>) -> Job {

@@ -79,8 +79,7 @@ pub async fn run(args: &Args, style: Style, signals: &Signals) -> Result<(), Tol
         api_url: ApiUrl::parse(&info.api_url)
             .map_err(|e| Failure::new(FailureCode::Unexpected, e.to_string()))?,
         client: Some(OAuthClient { id: info.client_id, secret: info.client_secret.into() }),
-        user_token: None,
-        cache_dir: None,
+        ..CloudSettings::default()
     })
     .map_err(Failure::from)?;
     let mut job = job(&info.product.to_string())?;

@@ -40,7 +40,7 @@ pub fn code(failure: FailureCode) -> u8 {
         F::ProductNotVisible | F::WrongPlatform | F::ImportRefused | F::CloudRefused | F::CloudGarbled => {
             CLOUD_REFUSED
         }
-        F::CloudUnreachable | F::LimitsHit => CLOUD_UNREACHABLE,
+        F::CloudUnreachable | F::NotSecure | F::LimitsHit => CLOUD_UNREACHABLE,
         F::NotVerified | F::BackToListening => NOT_VERIFIED,
         F::OwnedByOther | F::InOtherProduct => SOMEBODY_ELSES,
         F::Interrupted => INTERRUPTED,

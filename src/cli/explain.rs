@@ -52,6 +52,9 @@ pub fn hint(failure: &Failure) -> String {
         F::CloudRefused => "the cloud's words above say why",
         F::CloudGarbled => "a proxy or a captive portal may have answered in the cloud's place: check the network and the API URL",
         F::CloudUnreachable => "check the network, and https://status.particle.io; running this again goes on where it stopped",
+        F::NotSecure => {
+            "check the API URL, the network and this computer's clock; where a proxy looks into TLS, give its root certificate with --ca-file"
+        }
         F::LimitsHit => "wait some minutes: the limits count every computer behind the same address",
         F::NotVerified => {
             "look at the status LED. Blinking green: it cannot join Wi-Fi (password, 5 GHz, hidden network). Breathing green, or cyan with red: Wi-Fi works, the cloud handshake fails (keys). Breathing cyan: online; run this again"

@@ -27,10 +27,11 @@ use crate::model::{Failure, FailureCode, clean, guard};
 const DEFAULT_PROFILE: &str = "default";
 
 /// The keys of a profile.
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 11] = [
     "access_token",
     "access_token_file",
     "api_url",
+    "ca_file",
     "client_id",
     "client_secret",
     "client_secret_file",

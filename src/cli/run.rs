@@ -161,7 +161,8 @@ pub fn cloud(
     };
     let api_url = ApiUrl::parse(&settings.api_url.value)
         .map_err(|e| Failure::new(FailureCode::Configuration, e.to_string()))?;
-    Ok(Cloud::new(CloudSettings { api_url, client, user_token, cache_dir: directories.cache_dir })?)
+    let (cache_dir, roots) = (directories.cache_dir, settings.roots.clone());
+    Ok(Cloud::new(CloudSettings { api_url, client, user_token, cache_dir, roots })?)
 }
 
 /// A failure that may have been shown already.

@@ -5,6 +5,8 @@
 
 use std::{
     fmt,
+    fs::File,
+    io::{self, Read},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -19,6 +21,7 @@ use super::{
     secrets::{NoSecretFlags, SecretReader, SecretSource, secret},
 };
 use crate::{
+    cloud::RootCertificates,
     link::discovery::{Lister, UsbTarget, lister},
     model::{CustomerTemplate, Failure, FailureCode, Invalid, ProductRef, clean},
 };
@@ -123,6 +126,7 @@ const URL: Places = Places::plain("cloud's address", "--api-url", "PARTICLE_API_
 const PRODUCT: Places = Places::plain("product", "--product", "PARTICLE_PRODUCT", "product");
 const CUSTOMER: Places = Places::plain("customer", "--customer", "PROVISION_CUSTOMER", "customer");
 const CLIENT_ID: Places = Places::plain("client id", "--client-id", "PARTICLE_CLIENT_ID", "client_id");
+const CA_FILE: Places = Places::plain("root certificate", "--ca-file", "PROVISION_CA_FILE", "ca_file");
 const CLIENT_SECRET: Places = Places {
     what: "client secret",
     flag: "--client-secret-file",
@@ -178,6 +182,10 @@ pub struct SettingsArgs {
     /// Where the cloud is [env: PARTICLE_API_URL] [default: Particle's own]
     #[arg(long, help_heading = HEADING, value_name = "URL", hide_short_help = true)]
     pub api_url: Option<String>,
+    /// A PEM file with root certificates to trust as well, for a proxy that looks into TLS
+    /// [env: PROVISION_CA_FILE]
+    #[arg(long, help_heading = HEADING, value_name = "FILE", hide_short_help = true)]
+    pub ca_file: Option<PathBuf>,
     /// The config file's profile to use [env: PROVISION_PROFILE] [default: default]
     #[arg(long, help_heading = HEADING, value_name = "NAME", hide_short_help = true)]
     pub profile: Option<String>,
@@ -198,6 +206,8 @@ pub(super) fn secret_source() -> impl TypedValueParser<Value = SecretSource> {
 pub struct Settings {
     /// Where the cloud is, without a slash at its end. Plain http only to this computer.
     pub api_url: Setting<String>,
+    /// Authorities to trust besides those that the computer trusts anyway.
+    pub roots: Option<RootCertificates>,
     /// The product.
     pub product: Option<Setting<ProductRef>>,
     /// The customer, or one for each device.
@@ -238,6 +248,7 @@ impl SettingsArgs {
         let default_url = || Setting { value: API_URL.to_owned(), source: Source::Default };
         Ok(Settings {
             api_url: at.text(&self.api_url, &URL)?.unwrap_or_else(default_url).parse(|text| api_url(text))?,
+            roots: at.ca_file(&self.ca_file)?,
             product: at
                 .text(&self.product, &PRODUCT)?
                 .map(|setting| setting.parse(|text| ProductRef::parse(text)))
@@ -350,6 +361,24 @@ impl Lookup<'_> {
         Some(Setting { value, source })
     }
 
+    fn ca_file(&self, flag: &Option<PathBuf>) -> Result<Option<RootCertificates>, Failure> {
+        let (path, source) = match (flag, self.env.path(CA_FILE.variable), self.profile(CA_FILE.key)) {
+            (Some(path), _, _) => (path.clone(), Source::Flag(CA_FILE.flag)),
+            (None, Some(path), _) => (path, Source::Environment(CA_FILE.variable)),
+            (None, None, Some(Setting { value, source })) => (self.beside_config(value), source),
+            (None, None, None) => return Ok(None),
+        };
+        let of = || format!("{source}: the {} in {}", CA_FILE.what, path.display());
+        let pem = read_whole(&path).map_err(|e| wrong(format!("{} cannot be read", of())).because(e))?;
+        let roots = RootCertificates::from_pem(&pem).map_err(|e| wrong(format!("{}: {e}", of())))?;
+        Ok(Some(roots))
+    }
+
+    /// A path of the config file.
+    fn beside_config(&self, path: String) -> PathBuf {
+        self.profile.and_then(|profile| profile.file.parent()).unwrap_or(Path::new("")).join(path)
+    }
+
     fn secret(
         &self,
         flag: &Option<SecretSource>,
@@ -369,10 +398,17 @@ impl Lookup<'_> {
             return Ok(Some(Setting { value, source }));
         }
         let Some(Setting { value: path, source }) = self.profile(places.file_key) else { return Ok(None) };
-        let directory = self.profile.and_then(|profile| profile.file.parent()).unwrap_or(Path::new(""));
-        let value = secrets.read(&SecretSource::File(directory.join(path)), places.what)?;
+        let value = secrets.read(&SecretSource::File(self.beside_config(path)), places.what)?;
         Ok(Some(Setting { value, source }))
     }
+}
+
+/// A whole file, but for one that is far too long for certificates.
+fn read_whole(path: &Path) -> io::Result<Vec<u8>> {
+    const MOST: u64 = 4 << 20;
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MOST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MOST { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
 }
 
 /// A time such as `90`, `90s`, `2m` or `1h`; a bare number is seconds.
@@ -540,6 +576,25 @@ mod tests {
         assert!(desk.refused(&["--product", "a/b"]).starts_with("--product: a product is named by"));
         let desk = Desk::new().config("[profiles.lab]\ntimeout = 'soon'\n");
         assert!(desk.refused(&["--profile", "lab"]).starts_with("timeout of profile lab in "));
+    }
+
+    #[test]
+    fn a_root_certificate_that_cannot_be_used_is_told_with_its_place() {
+        let desk =
+            Desk::new().file("root.pem", "no PEM").config("[profiles.default]\nca_file = 'root.pem'\n");
+        let said = desk.refused(&[]);
+        assert!(said.starts_with("ca_file of profile default in "), "{said}");
+        assert!(
+            said.contains("root.pem: a bundle of certificates holds no certificate in PEM form"),
+            "{said}"
+        );
+        let said = desk.refused(&["--ca-file", "/nowhere/root.pem"]);
+        assert!(
+            said.starts_with("--ca-file: the root certificate in /nowhere/root.pem cannot be read: "),
+            "{said}"
+        );
+        let said = Desk::new().set("PROVISION_CA_FILE", "/dev/zero").refused(&[]);
+        assert!(said.starts_with("PROVISION_CA_FILE: ") && said.contains("too large"), "{said}");
     }
 
     #[test]

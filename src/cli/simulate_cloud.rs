@@ -1,22 +1,38 @@
 //! `provision simulate cloud`.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    io::{self, Write},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::Serialize;
+use tempfile::TempPath;
 
 use super::announce::announce;
 use crate::{
     model::{Failure, FailureCode},
-    sim::cloud::{CloudConfig, Fault, SimCloud},
+    sim::cloud::{Certificate, CloudConfig, CloudInfo, Fault, SimCloud},
 };
 
 /// Run a simulated Particle cloud on a loopback port, until Ctrl-C
 ///
 /// Prints one line of JSON on standard output when it is ready: api_url, product, product_slug,
-/// client_id, client_secret, user_token.
+/// client_id, client_secret, user_token; with TLS also ca_file, the certificate to trust.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Where to listen; port 0 takes any free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     pub listen: SocketAddr,
+    /// Speak TLS, HTTP/2 and HTTP/1.1, with a certificate that it makes for itself
+    #[arg(long)]
+    pub tls: bool,
+    /// Where to write the certificate of those who signed it, to be trusted with --ca-file; in a
+    /// temporary file if left out
+    #[arg(long, value_name = "FILE", requires = "tls")]
+    pub ca_out: Option<PathBuf>,
     /// Keep everything, tokens included, in this file from one start to the next
     #[arg(long, value_name = "FILE")]
     pub state: Option<PathBuf>,
@@ -51,6 +67,7 @@ pub enum Switch {
 pub async fn run(args: Args, stop: impl Future<Output = ()>) -> Result<(), Failure> {
     let config = CloudConfig {
         listen: args.listen,
+        tls: args.tls.then_some(Certificate::Good),
         state_file: args.state,
         latency: Duration::from_millis(args.latency),
         limits: args.limits == Switch::On,
@@ -61,11 +78,46 @@ pub async fn run(args: Args, stop: impl Future<Output = ()>) -> Result<(), Failu
     let cloud = SimCloud::start(config).await.map_err(|error| {
         Failure::new(FailureCode::Configuration, "the simulated cloud cannot be started").because(error)
     })?;
-    announce(&cloud.info())?;
+    let ca_file = cloud.ca_pem().map(|pem| CaFile::write(args.ca_out, pem)).transpose().map_err(|error| {
+        Failure::new(FailureCode::Configuration, "the certificate cannot be written").because(error)
+    })?;
+    announce(&Ready { info: cloud.info(), ca_file: ca_file.as_ref().map(CaFile::path) })?;
     stop.await;
     cloud.shutdown().await.map_err(|error| {
         Failure::new(FailureCode::Unexpected, "the state could not be stored").because(error)
     })
+}
+
+#[derive(Serialize)]
+struct Ready<'a> {
+    #[serde(flatten)]
+    info: CloudInfo,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ca_file: Option<&'a Path>,
+}
+
+/// Where the certificate to trust is; a temporary file goes when this does.
+enum CaFile {
+    Named(PathBuf),
+    Temporary(TempPath),
+}
+
+impl CaFile {
+    fn write(named: Option<PathBuf>, pem: &str) -> io::Result<Self> {
+        if let Some(path) = named {
+            return fs::write(&path, pem).map(|()| Self::Named(path));
+        }
+        let mut file = tempfile::Builder::new().prefix("simulated-cloud-").suffix(".pem").tempfile()?;
+        file.write_all(pem.as_bytes())?;
+        Ok(Self::Temporary(file.into_temp_path()))
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Named(path) => path,
+            Self::Temporary(path) => path,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use url::Url;
 
 use super::announce::announce;
 use crate::{
+    cloud::RootCertificates,
     model::{DeviceId, Failure, FailureCode, FirmwareVersion, Platform},
     sim::photon::{DeviceKey, LeftIn, Network, PhotonConfig, PhotonFault, SimPhoton},
 };
@@ -21,6 +22,9 @@ pub struct Args {
     /// API address of a simulated cloud
     #[arg(long, value_name = "URL")]
     cloud: Option<Url>,
+    /// The certificate that this cloud's is signed with, where it speaks TLS: its ca_file
+    #[arg(long, value_name = "FILE", requires = "cloud", value_parser = read_roots)]
+    ca_file: Option<RootCertificates>,
     /// Its device id; random if left out
     #[arg(long, value_name = "ID", value_parser = DeviceId::parse)]
     device_id: Option<DeviceId>,
@@ -134,6 +138,7 @@ fn config(args: Args) -> Result<PhotonConfig, Failure> {
         firmware: args.firmware,
         serial_number: args.serial_number,
         cloud_url: args.cloud,
+        cloud_roots: args.ca_file,
         link: args.link,
         softap_http: args.softap_http,
         softap_tcp: args.softap_tcp,
@@ -151,6 +156,11 @@ fn config(args: Args) -> Result<PhotonConfig, Failure> {
         left_in: args.left_in,
         ..PhotonConfig::new(device_id)
     })
+}
+
+fn read_roots(path: &str) -> Result<RootCertificates, String> {
+    let pem = std::fs::read(path).map_err(|error| error.to_string())?;
+    RootCertificates::from_pem(&pem).map_err(|invalid| invalid.to_string())
 }
 
 fn read_key(path: PathBuf) -> Result<DeviceKey, Failure> {
@@ -264,6 +274,7 @@ mod tests {
             "--fault fire",
             "--left-in bed",
             "--device-id 1",
+            "--cloud https://127.0.0.1:1/ --ca-file /nowhere",
         ] {
             assert!(parse(&format!("photon {bad}")).is_err(), "{bad}");
         }

@@ -2,10 +2,11 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use reqwest::redirect;
 use secrecy::{ExposeSecret, SecretString};
+use url::{Url, form_urlencoded};
 
 use super::{
-    AccessToken, ApiUrl, CloudError, RetryNotice, auth::Tokens, limits::Limits, products::Products,
-    sign_in_guard::SignInGuard,
+    AccessToken, ApiUrl, CloudError, RetryNotice, RootCertificates, auth::Tokens, limits::Limits,
+    products::Products, sign_in_guard::SignInGuard,
 };
 use crate::model::guard;
 
@@ -21,6 +22,8 @@ pub struct CloudSettings {
     pub user_token: Option<SecretString>,
     /// Where tokens and the count of refused sign-ins are kept; without it, in memory only.
     pub cache_dir: Option<PathBuf>,
+    /// Authorities to trust besides those that the computer trusts anyway.
+    pub roots: Option<RootCertificates>,
 }
 
 /// An OAuth client's id and secret.
@@ -66,14 +69,14 @@ impl Cloud {
     /// `Configuration` for credentials that cannot go into a header, and for a computer on which TLS
     /// cannot be set up.
     pub fn new(settings: CloudSettings) -> Result<Self, CloudError> {
-        let CloudSettings { api_url, client, user_token, cache_dir } = settings;
+        let CloudSettings { api_url, client, user_token, cache_dir, roots } = settings;
         let user_token = user_token.map(|text| parse_user_token(text.expose_secret())).transpose()?;
         if let Some(client) = &client {
             check(client)?;
             guard(client.expose_secret());
         }
         let shared = Shared {
-            http: http_client(&api_url)?,
+            http: http_client(&api_url, roots.as_ref())?,
             tokens: Tokens::new(cache_dir.as_deref(), &api_url, client.as_ref()),
             sign_in_guard: SignInGuard::new(&api_url, client.as_ref(), cache_dir),
             limits: Limits::new(),
@@ -104,7 +107,7 @@ impl fmt::Debug for Cloud {
     }
 }
 
-fn http_client(api_url: &ApiUrl) -> Result<reqwest::Client, CloudError> {
+fn http_client(api_url: &ApiUrl, roots: Option<&RootCertificates>) -> Result<reqwest::Client, CloudError> {
     // Another part of the process may have chosen a provider already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = reqwest::Client::builder()
@@ -113,12 +116,31 @@ fn http_client(api_url: &ApiUrl) -> Result<reqwest::Client, CloudError> {
         .connect_timeout(Duration::from_secs(5));
     if api_url.is_loopback() {
         builder = builder.no_proxy();
+    } else {
+        guard_proxy_passwords();
     }
     if api_url.is_plain() {
         // No TLS, so no certificates: loading the system's takes longer than a whole run.
         builder = builder.tls_certs_only([]);
+    } else if let Some(roots) = roots {
+        builder = builder.tls_certs_merge(roots.to_vec());
     }
     builder.build().map_err(|error| CloudError::settings("the HTTP client", error.to_string()))
+}
+
+/// The variables from which the HTTP client takes its proxy may hold the proxy's password.
+fn guard_proxy_passwords() {
+    for name in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
+        let Ok(text) = std::env::var(name) else { continue };
+        let url = Url::parse(&text).or_else(|_| Url::parse(&format!("http://{text}")));
+        if let Some(password) = url.as_ref().ok().and_then(Url::password) {
+            // A form is percent-encoded as well, but for its signs between fields.
+            let password = password.replace('+', "%2B").replace('&', "%26");
+            for (password, _) in form_urlencoded::parse(password.as_bytes()) {
+                guard(&password);
+            }
+        }
+    }
 }
 
 fn check(client: &OAuthClient) -> Result<(), CloudError> {

@@ -1,6 +1,6 @@
 //! One request: signed, sent, tried again where that is safe, its answer judged.
 
-use std::{error::Error, io, time::Duration};
+use std::{borrow::Cow, error::Error, io, time::Duration};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use reqwest::{
@@ -23,6 +23,10 @@ const TRY: Duration = Duration::from_secs(10);
 /// The longest answer that is read. A developer's own devices come in one answer, at some 700 bytes
 /// each; everything else is far smaller.
 const MOST: usize = 4 << 20;
+/// What the HTTP client (`hyper-util`, `client/legacy/connect/proxy/tunnel.rs`) says of a proxy's 407, and
+/// of every other refusal; it has no type for them that can be named.
+const PROXY_WANTS_SIGN_IN: &str = "proxy authorization required";
+const PROXY_REFUSES: &str = "tunnel error: ";
 
 /// A request that will be tried again, for whoever shows what a run waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -369,8 +373,18 @@ fn lost(name: &str, error: &reqwest::Error) -> Trouble {
     if error.is_builder() {
         return Trouble::last(CloudError::settings(name, format!("the request cannot be made: {cause}")));
     }
-    if chain().any(is_tls_refusal) {
-        return Trouble::on_the_way(name, Again::Never, format!("no secure connection: {cause}"));
+    if let Some(refusal) = chain().find_map(tls_refusal) {
+        let said = format!("no secure connection: {}", tls_words(refusal));
+        return Trouble::last(CloudError::new(FailureCode::NotSecure, name, None, said));
+    }
+    if cause.contains(PROXY_WANTS_SIGN_IN) {
+        let said =
+            "no connection: the proxy wants a user name and a password, or other ones than it was given";
+        return Trouble::on_the_way(name, Again::Never, said.into());
+    }
+    if cause.contains(PROXY_REFUSES) {
+        let said = "no connection: the proxy did not make one to the cloud";
+        return Trouble::on_the_way(name, Again::Always, said.into());
     }
     if error.is_connect() {
         return Trouble::on_the_way(name, Again::Always, format!("no connection: {cause}"));
@@ -378,10 +392,33 @@ fn lost(name: &str, error: &reqwest::Error) -> Trouble {
     Trouble::on_the_way(name, Again::IfRepeatable, format!("the connection was lost: {cause}"))
 }
 
-/// A certificate does not get better by asking again.
-fn is_tls_refusal(error: &(dyn Error + 'static)) -> bool {
-    let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    error.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>())
+/// A certificate does not get better by asking again. An I/O error does not name the error that it
+/// holds as its source, and may hold another of its kind.
+fn tls_refusal<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    match error.downcast_ref::<io::Error>() {
+        Some(error) => tls_refusal(error.get_ref()?),
+        None => error.downcast_ref(),
+    }
+}
+
+fn tls_words(refusal: &rustls::Error) -> Cow<'static, str> {
+    use rustls::{CertificateError as Certificate, Error as Tls, InvalidMessage};
+    match refusal {
+        Tls::InvalidCertificate(Certificate::UnknownIssuer | Certificate::BadSignature) => {
+            "the server's certificate is signed by nobody whom this computer trusts".into()
+        }
+        Tls::InvalidCertificate(Certificate::Expired | Certificate::ExpiredContext { .. }) => {
+            "the server's certificate has expired, or this computer's clock is wrong".into()
+        }
+        Tls::InvalidCertificate(Certificate::NotValidYet | Certificate::NotValidYetContext { .. }) => {
+            "the server's certificate is not valid yet, or this computer's clock is wrong".into()
+        }
+        Tls::InvalidCertificate(
+            Certificate::NotValidForName | Certificate::NotValidForNameContext { .. },
+        ) => "the server's certificate is for another host".into(),
+        Tls::InvalidMessage(InvalidMessage::InvalidContentType) => "the server does not speak TLS".into(),
+        other => other.to_string().into(),
+    }
 }
 
 #[cfg(test)]
@@ -394,6 +431,7 @@ mod tests {
         SECRET, Scripted, USER_TOKEN, client_cloud, signed_in_cloud, soon, token_answer,
     };
     use super::*;
+    use crate::cloud::RootCertificates;
     use crate::model::{DeviceId, ProductRef};
 
     const DEVICES: &str = "GET /v1/devices";
@@ -541,6 +579,64 @@ mod tests {
         assert_eq!(error.code, FailureCode::CloudRefused);
         assert!(error.said.contains("127.0.0.1"), "{error}");
         assert!(other.seen().is_empty());
+    }
+
+    /// Serves TLS: on the first connection HTTP/2, whose first request is answered with these frames and
+    /// the connection closed; on the second HTTP/1.1, with an empty list.
+    async fn serve_h2_then_h1(frames: &'static [u8]) -> (ApiUrl, RootCertificates) {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let identity = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let roots = RootCertificates::from_pem(identity.cert.pem().as_bytes()).unwrap();
+        let acceptor = move |protocol: &[u8]| {
+            let key =
+                rustls::pki_types::PrivateKeyDer::try_from(identity.signing_key.serialize_der()).unwrap();
+            let provider = Arc::new(rustls::crypto::ring::default_provider());
+            let config = rustls::ServerConfig::builder_with_provider(provider);
+            let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+            let mut config = config.with_single_cert(vec![identity.cert.der().clone()], key).unwrap();
+            config.alpn_protocols = vec![protocol.to_vec()];
+            tokio_rustls::TlsAcceptor::from(Arc::new(config))
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = ApiUrl::parse(&format!("https://{}", listener.local_addr().unwrap())).unwrap();
+        tokio::spawn(async move {
+            let (tcp, _) = listener.accept().await.unwrap();
+            let mut stream = acceptor(b"h2").accept(tcp).await.unwrap();
+            // SETTINGS, empty.
+            stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
+            stream.read_exact(&mut [0; 24]).await.unwrap();
+            loop {
+                let mut head = [0; 9];
+                stream.read_exact(&mut head).await.unwrap();
+                let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+                stream.read_exact(&mut vec![0; length as usize]).await.unwrap();
+                // HEADERS
+                if head[3] == 1 {
+                    break;
+                }
+            }
+            stream.write_all(frames).await.unwrap();
+            stream.shutdown().await.unwrap();
+            let (tcp, _) = listener.accept().await.unwrap();
+            let mut stream = acceptor(b"http/1.1").accept(tcp).await.unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n[]").await.unwrap();
+            let _ = stream.read(&mut [0; 4096]).await;
+        });
+        (url, roots)
+    }
+
+    #[tokio::test]
+    async fn http_2_that_goes_away_or_resets_a_request_is_tried_again() {
+        let go_away = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let go_away_in_anger = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 11];
+        let reset = &[0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 2];
+        for frames in [&go_away[..], go_away_in_anger, reset] {
+            let (api_url, roots) = serve_h2_then_h1(frames).await;
+            let user_token = Some(USER_TOKEN.into());
+            let settings =
+                super::super::CloudSettings { api_url, user_token, roots: Some(roots), ..Default::default() };
+            assert_eq!(Cloud::new(settings).unwrap().user_devices(soon()).await.unwrap(), []);
+        }
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@
 //! | `auth`, `token_store` | tokens, and where they are kept until they expire |
 //! | `sign_in_guard` | stops signing in before the cloud locks the site's address out |
 //! | `limits` | keeps under the cloud's rate limits |
+//! | `roots` | authorities that are trusted besides the computer's own |
 //! | `error`, `words` | what went wrong, and what the cloud said about it |
 //! | `products`, `devices`, `customers`, `claim_codes`, `access_tokens` | the calls |
 //!
@@ -66,6 +67,7 @@ mod http;
 mod limits;
 mod list;
 mod products;
+mod roots;
 #[cfg(test)]
 mod scripted;
 mod sign_in_guard;
@@ -81,3 +83,4 @@ pub use error::CloudError;
 pub use http::RetryNotice;
 pub use list::Listed;
 pub use products::Product;
+pub use roots::RootCertificates;

@@ -161,7 +161,7 @@ pub fn settings(server: &Scripted) -> CloudSettings {
         api_url: ApiUrl::parse(&server.url).unwrap(),
         client: Some(OAuthClient { id: CLIENT_ID.into(), secret: SECRET.into() }),
         user_token: Some(USER_TOKEN.into()),
-        cache_dir: None,
+        ..CloudSettings::default()
     }
 }
 

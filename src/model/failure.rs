@@ -52,6 +52,8 @@ pub enum FailureCode {
     CloudGarbled,
     /// The cloud could not be reached, or failed by itself, until the deadline.
     CloudUnreachable,
+    /// The server could not prove that it is the cloud, or does not speak TLS.
+    NotSecure,
     /// The cloud's rate limits, or its lock-out, are in force.
     LimitsHit,
     /// The cloud's record did not turn right in time.

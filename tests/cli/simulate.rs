@@ -6,7 +6,10 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::{program::Home, simulators::ID};
+use crate::{
+    program::{Ended, Home},
+    simulators::ID,
+};
 
 /// A simulator that has said that it is ready.
 struct Running {
@@ -62,6 +65,33 @@ fn the_cloud_says_on_one_line_how_to_reach_it_and_ends_well_on_a_signal() {
 }
 
 #[test]
+fn the_cloud_with_tls_says_which_certificate_to_trust() {
+    let home = Home::new();
+    let start =
+        |args: &[&str]| Running::start(home.command().args(["simulate", "cloud", "--tls"]).args(args));
+    let ask = |cloud: &Running, ca_file: &str| {
+        let mut command = home.command();
+        let [url, id, secret] =
+            ["api_url", "client_id", "client_secret"].map(|key| cloud.ready[key].as_str());
+        command.args(["prepare", "--out", "ticket.json", "--customer", "a@example.com", "--product", "1319"]);
+        command.args(["--api-url", url.unwrap(), "--client-id", id.unwrap(), "--ca-file", ca_file]);
+        Ended::of(command.env("PARTICLE_CLIENT_SECRET", secret.unwrap()))
+    };
+    let temporary = start(&[]);
+    assert!(temporary.ready["api_url"].as_str().unwrap().starts_with("https://127.0.0.1:"));
+    let ca_file = temporary.ready["ca_file"].as_str().unwrap().to_owned();
+    ask(&temporary, &ca_file).with_code(0);
+    let named = start(&["--ca-out", "ca.pem"]);
+    assert_eq!(named.ready["ca_file"], "ca.pem");
+    ask(&named, "ca.pem").with_code(0);
+    // Another cloud's certificate is no good.
+    ask(&named, &ca_file).with_code(22).saying("signed by nobody whom this computer trusts");
+    assert_eq!(temporary.stop(Signal::TERM), (Some(0), String::new()));
+    assert!(!std::path::Path::new(&ca_file).exists());
+    assert_eq!(named.stop(Signal::INT), (Some(0), String::new()));
+}
+
+#[test]
 fn the_cloud_keeps_its_state_in_a_file() {
     let home = Home::new();
     let start = || Running::start(home.command().args(["simulate", "cloud", "--state", "state.json"]));
@@ -113,6 +143,8 @@ fn what_cannot_be_simulated_is_a_usage_error() {
     for args in [
         &["cloud", "--fault", "POST /oauth/token=explode"][..],
         &["cloud", "--listen", "nowhere"],
+        &["cloud", "--ca-out", "ca.pem"],
+        &["cloud", "--tls", "--ca-out", "no/such/directory/ca.pem"],
         &["cloud", "--state", "broken.json"],
         &["photon", "--firmware", "9.9.9"],
         &["photon", "--firmware", "new"],

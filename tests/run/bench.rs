@@ -10,6 +10,7 @@ use std::{
 
 use futures_util::StreamExt;
 use provision::{
+    cloud::RootCertificates,
     model::DeviceId,
     sim::{
         cloud::{CloudConfig, CloudInfo, DeviceSeed, SimCloud},
@@ -69,6 +70,9 @@ impl Bench {
         for name in ["home", "hub"] {
             std::fs::create_dir(directory.path().join(name)).unwrap();
         }
+        if let Some(pem) = cloud.ca_pem() {
+            std::fs::write(directory.path().join("ca.pem"), pem).unwrap();
+        }
         Self { info: cloud.info(), cloud, directory, asked_from: Cell::new(0) }
     }
 
@@ -88,6 +92,7 @@ impl Bench {
     pub fn board(&self) -> PhotonConfig {
         PhotonConfig {
             cloud_url: Some(self.info.api_url.parse().unwrap()),
+            cloud_roots: self.cloud.ca_pem().map(|pem| RootCertificates::from_pem(pem.as_bytes()).unwrap()),
             wifi_known: true,
             ..PhotonConfig::new(DeviceId::parse(ID).unwrap())
         }
@@ -190,6 +195,9 @@ impl Bench {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
+        if self.cloud.ca_pem().is_some() {
+            command.env("PROVISION_CA_FILE", self.directory.path().join("ca.pem"));
+        }
         Run { command, json: false }
     }
 

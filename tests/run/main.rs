@@ -13,3 +13,4 @@ mod photon_faults;
 mod refusals;
 mod requests;
 mod secrets;
+mod transport;

@@ -34,7 +34,7 @@
 //! | `POST /simulator/devices` | makes a device as a [`DeviceSeed`] describes it |
 //! | `POST /simulator/clock` `{"advance_s":N}` | moves the clock forward |
 //! | `GET /simulator/state` | devices, customers, numbers of unused codes; no secrets |
-//! | `GET /simulator/requests` | `[{"method","path","status"}]`, in order of arrival |
+//! | `GET /simulator/requests` | `[{"method","path","status","http","connection"}]`, in order of arrival; `connection` numbers those that brought them |
 //!
 //! When a code is shown, `spark/device/claim/code` is published with empty data (whether the real
 //! stream shows the code is not published), and `spark/device/claim/success` if it worked.
@@ -53,6 +53,7 @@ mod pattern;
 mod routes;
 mod server;
 mod storage;
+mod tls;
 mod traffic;
 mod wire;
 mod world;
@@ -62,6 +63,7 @@ pub use gates::Gate;
 pub use office::RequestRecord;
 pub use pattern::RoutePattern;
 pub use server::{CloudConfig, CloudInfo, DeviceSeed, SimCloud};
+pub use tls::Certificate;
 
 #[cfg(test)]
 mod harness;

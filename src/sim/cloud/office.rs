@@ -3,7 +3,10 @@ use std::{
     io,
     net::SocketAddr,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -24,6 +27,10 @@ pub struct RequestRecord {
     pub path: String,
     /// Absent while there is no answer, and for good if the connection was dropped instead.
     pub status: Option<u16>,
+    /// The version of HTTP: `1.1` or `2`.
+    pub http: &'static str,
+    /// By which connection it came: those that brought requests are counted from 1.
+    pub connection: u32,
 }
 
 /// Requests that the log keeps; older ones are forgotten.
@@ -40,6 +47,7 @@ pub(super) struct Office {
     pub(super) gates: Gates,
     pub(super) events: broadcast::Sender<Arc<Said>>,
     pub(super) log: Log,
+    connections: AtomicU32,
     state_file: Option<PathBuf>,
     world: Mutex<World>,
 }
@@ -50,7 +58,7 @@ impl Office {
         let stored = config.state_file.as_deref().map(storage::load).transpose()?.flatten();
         let world = stored.unwrap_or_else(|| World::fresh(&config));
         Ok(Self {
-            api_url: format!("http://{address}"),
+            api_url: format!("{}://{address}", if config.tls.is_some() { "https" } else { "http" }),
             latency: config.latency,
             claim_code_lifetime: config.claim_code_lifetime,
             clock: Clock::ahead(world.clock_ahead_ms),
@@ -59,9 +67,20 @@ impl Office {
             gates: Gates::default(),
             events: broadcast::Sender::new(4096),
             log: Log::default(),
+            connections: AtomicU32::new(0),
             state_file: config.state_file,
             world: Mutex::new(world),
         })
+    }
+
+    /// A number for a connection that brings its first request.
+    pub(super) fn next_connection(&self) -> u32 {
+        self.connections.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// How many connections have brought requests.
+    pub(super) fn connections(&self) -> u32 {
+        self.connections.load(Ordering::Relaxed)
     }
 
     pub(super) fn world(&self) -> MutexGuard<'_, World> {
@@ -99,7 +118,7 @@ struct Entries {
 
 impl Log {
     /// Notes a request and gives its number.
-    pub(super) fn arrived(&self, method: &str, path: &str) -> usize {
+    pub(super) fn arrived(&self, method: &str, path: &str, http: &'static str, connection: u32) -> usize {
         let path = match path.strip_prefix("/v1/access_tokens/") {
             Some(token) if token != "current" => "/v1/access_tokens/[token]",
             _ => path,
@@ -109,7 +128,8 @@ impl Log {
             entries.kept.pop_front();
             entries.forgotten += 1;
         }
-        entries.kept.push_back(RequestRecord { method: method.into(), path: path.into(), status: None });
+        let (method, path) = (method.into(), path.into());
+        entries.kept.push_back(RequestRecord { method, path, status: None, http, connection });
         entries.forgotten + entries.kept.len() - 1
     }
 

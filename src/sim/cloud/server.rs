@@ -4,12 +4,14 @@ use axum::{Router, middleware};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_rustls::TlsAcceptor;
 
 use super::{
     BadFault, Fault, Gate, RequestRecord,
     office::Office,
     ownership::is_id,
     routes,
+    tls::{Certificate, Identity},
     traffic::oversee,
     wire::{Lines, Peer, Switchboard},
     world::{Client, Device, Owner, Token, World, hex},
@@ -20,6 +22,8 @@ use super::{
 pub struct CloudConfig {
     /// Where to listen; port 0 leaves the choice to the system.
     pub listen: SocketAddr,
+    /// Whether it speaks TLS (HTTP/2 and HTTP/1.1, as the client wishes), and with which certificate.
+    pub tls: Option<Certificate>,
     /// Where everything is kept from one start to the next; absent: in memory only. What the file holds
     /// goes before `product` and `platform_id`.
     pub state_file: Option<PathBuf>,
@@ -41,6 +45,7 @@ impl Default for CloudConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            tls: None,
             state_file: None,
             latency: Duration::ZERO,
             limits: true,
@@ -105,17 +110,21 @@ pub struct SimCloud {
     office: Arc<Office>,
     lines: Arc<Lines>,
     serving: JoinHandle<()>,
+    ca_pem: Option<String>,
 }
 
 impl SimCloud {
     /// Listens and serves. Fails if it may not listen there, or if the state file cannot be read, is
     /// none, or cannot be written.
     pub async fn start(config: CloudConfig) -> io::Result<Self> {
+        let identity =
+            config.tls.map(|certificate| Identity::new(certificate, config.listen.ip())).transpose()?;
+        let (tls, ca_pem) = identity.map(|identity| (identity.server, identity.ca_pem)).unzip();
         let listener = TcpListener::bind(config.listen).await?;
         let office = Arc::new(Office::open(config, listener.local_addr()?)?);
         office.settle()?;
         let lines = Arc::new(Lines::default());
-        let switchboard = Switchboard { listener, lines: lines.clone() };
+        let switchboard = Switchboard { listener, tls: tls.map(TlsAcceptor::from), lines: lines.clone() };
         let api = routes::api()
             .layer(middleware::from_fn_with_state(office.clone(), oversee))
             .with_state(office.clone());
@@ -125,7 +134,12 @@ impl SimCloud {
             // Serving has no end of its own and reports no error: it ends when its task does.
             let _ = axum::serve(switchboard, service).await;
         });
-        Ok(Self { office, lines, serving })
+        Ok(Self { office, lines, serving, ca_pem })
+    }
+
+    /// The certificate, as PEM, of those who signed its own: what a client has to trust. Only with TLS.
+    pub fn ca_pem(&self) -> Option<&str> {
+        self.ca_pem.as_deref()
     }
 
     /// Where it is and how to sign in.
@@ -151,6 +165,11 @@ impl SimCloud {
     /// The requests so far (the latest 50,000), in order of arrival, without those to `/simulator/`.
     pub fn requests(&self) -> Vec<RequestRecord> {
         self.office.log.records()
+    }
+
+    /// How many connections brought the requests, those to `/simulator/` aside.
+    pub fn connections(&self) -> u32 {
+        self.office.connections()
     }
 
     /// Everything but the secrets, as `GET /simulator/state` shows it.

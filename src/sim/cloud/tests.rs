@@ -135,7 +135,10 @@ async fn what_is_not_there_is_404_as_json_and_is_logged_without_secrets() {
     let log: Vec<_> = bench.cloud.requests().iter().map(|r| format!("{} {}", r.method, r.path)).collect();
     assert_eq!(log, ["GET /v1/nothing", "PUT /v1/orgs", "GET /v1/orgs", "DELETE /v1/access_tokens/[token]"]);
     let (_, over_http) = bench.get("/simulator/requests", token).await;
-    assert_eq!(over_http[0], json!({"method": "GET", "path": "/v1/nothing", "status": 404}));
+    assert_eq!(
+        over_http[0],
+        json!({"method": "GET", "path": "/v1/nothing", "status": 404, "http": "1.1", "connection": 1})
+    );
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::{io, sync::Arc};
 use axum::{
     body::{Body, Bytes, to_bytes},
     extract::{ConnectInfo, Request, State},
-    http::{HeaderValue, Method, StatusCode, header},
+    http::{HeaderValue, Method, StatusCode, Version, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -29,7 +29,9 @@ pub(super) async fn oversee(
     next: Next,
 ) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let number = office.log.arrived(method.as_str(), &path);
+    let http = if request.version() == Version::HTTP_2 { "2" } else { "1.1" };
+    let connection = peer.line.number(|| office.next_connection());
+    let number = office.log.arrived(method.as_str(), &path, http, connection);
     office.gates.pass(method.as_str(), &path).await;
     let answer = match admit(&office, &peer, &method, &path) {
         Err(wait) => Some(Refusal::from(wait).into_response()),

@@ -3,10 +3,10 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     sync::{
-        Arc, Mutex, Weak,
+        Arc, Mutex, OnceLock, Weak,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use axum::{
@@ -18,6 +18,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
 };
+use tokio_rustls::{Accept, TlsAcceptor, server::TlsStream};
 
 use super::lock::unpoisoned;
 
@@ -26,6 +27,7 @@ use super::lock::unpoisoned;
 pub(super) struct Line {
     cut: AtomicBool,
     reader: AtomicWaker,
+    number: OnceLock<u32>,
 }
 
 impl Line {
@@ -33,6 +35,11 @@ impl Line {
     pub(super) fn cut(&self) {
         self.cut.store(true, Ordering::Release);
         self.reader.wake();
+    }
+
+    /// The number that it was given when the first request of the API came by it.
+    pub(super) fn number(&self, next: impl FnOnce() -> u32) -> u32 {
+        *self.number.get_or_init(next)
     }
 }
 
@@ -54,9 +61,10 @@ impl Lines {
     }
 }
 
-/// A TCP listener whose connections can be cut.
+/// A TCP listener whose connections can be cut, with TLS or without.
 pub(super) struct Switchboard {
     pub(super) listener: TcpListener,
+    pub(super) tls: Option<TlsAcceptor>,
     pub(super) lines: Arc<Lines>,
 }
 
@@ -68,6 +76,10 @@ impl Listener for Switchboard {
         let (stream, peer) = Listener::accept(&mut self.listener).await;
         // Only costs time where it cannot be set.
         let _ = stream.set_nodelay(true);
+        let stream = match &self.tls {
+            None => Stream::Plain(stream),
+            Some(tls) => Stream::Greeting(Box::new(tls.accept(stream))),
+        };
         (Wire { stream, line: self.lines.open() }, peer)
     }
 
@@ -91,19 +103,47 @@ impl Connected<IncomingStream<'_, Switchboard>> for Peer {
 
 /// One connection.
 pub(super) struct Wire {
-    stream: TcpStream,
+    stream: Stream,
     line: Arc<Line>,
 }
 
+enum Stream {
+    Plain(TcpStream),
+    /// TLS is not agreed on yet; whoever reads or writes first drives that on, so that no slow peer
+    /// holds up the others.
+    Greeting(Box<Accept<TcpStream>>),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
 impl Wire {
-    fn check(&self) -> io::Result<()> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<&mut Stream>> {
         if self.line.cut.load(Ordering::Acquire) {
+            let tcp = match &self.stream {
+                Stream::Plain(tcp) => Some(tcp),
+                Stream::Greeting(accept) => accept.get_ref(),
+                Stream::Tls(tls) => Some(tls.get_ref().0),
+            };
             // With no time to linger, closing sends a reset instead of a clean end.
-            let _ = self.stream.set_zero_linger();
-            return Err(io::ErrorKind::ConnectionReset.into());
+            let _ = tcp.map(TcpStream::set_zero_linger);
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
-        Ok(())
+        if let Stream::Greeting(accept) = &mut self.stream {
+            let tls = ready!(Pin::new(&mut **accept).poll(cx))?;
+            self.stream = Stream::Tls(Box::new(tls));
+        }
+        Poll::Ready(Ok(&mut self.stream))
     }
+}
+
+/// Does the same to whichever stream it is. There is none in the middle of greeting: see [`Wire::poll`].
+macro_rules! either {
+    ($wire:expr, $cx:expr, $stream:ident => $do:expr) => {
+        match ready!($wire.poll($cx))? {
+            Stream::Plain($stream) => $do,
+            Stream::Tls($stream) => $do,
+            Stream::Greeting(_) => Poll::Pending,
+        }
+    };
 }
 
 impl AsyncRead for Wire {
@@ -113,24 +153,20 @@ impl AsyncRead for Wire {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.line.reader.register(cx.waker());
-        self.check()?;
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        either!(self, cx, stream => Pin::new(stream).poll_read(cx, buf))
     }
 }
 
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        self.check()?;
-        Pin::new(&mut self.stream).poll_write(cx, data)
+        either!(self, cx, stream => Pin::new(stream).poll_write(cx, data))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.check()?;
-        Pin::new(&mut self.stream).poll_flush(cx)
+        either!(self, cx, stream => Pin::new(stream).poll_flush(cx))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.check()?;
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        either!(self, cx, stream => Pin::new(stream).poll_shutdown(cx))
     }
 }

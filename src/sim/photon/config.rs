@@ -2,7 +2,10 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use url::Url;
 
-use crate::model::{DeviceId, FirmwareVersion, Platform};
+use crate::{
+    cloud::RootCertificates,
+    model::{DeviceId, FirmwareVersion, Platform},
+};
 
 use super::{DeviceKey, LeftIn, Network, PhotonFault, versions::Quirks};
 
@@ -19,6 +22,8 @@ pub struct PhotonConfig {
     pub serial_number: Option<String>,
     /// The address of the simulated cloud's API; without it connecting and claiming succeed by themselves.
     pub cloud_url: Option<Url>,
+    /// Whom it trusts to sign that cloud's certificate, where it speaks TLS.
+    pub cloud_roots: Option<RootCertificates>,
     /// A symbolic link that follows the port when it comes back under another name.
     pub link: Option<PathBuf>,
     /// Where it answers HTTP as an access point, if it does; port 0 for any that is free.
@@ -77,6 +82,7 @@ impl PhotonConfig {
             firmware: FirmwareVersion::new(2, 3, 1),
             serial_number: None,
             cloud_url: None,
+            cloud_roots: None,
             link: None,
             softap_http: None,
             softap_tcp: None,

@@ -12,6 +12,8 @@ const RETRY: Duration = Duration::from_millis(250);
 /// one says over the simulated cloud's `/simulator/devices/ID/` endpoints.
 pub(super) struct CloudLink {
     base: Option<Url>,
+    /// For a cloud with TLS; one without shares a client with all boards of the process.
+    own_client: Option<reqwest::Client>,
     connect_delay: Duration,
     claim_delay: Duration,
     relisten_delay: Duration,
@@ -21,6 +23,7 @@ impl CloudLink {
     pub(super) fn new(config: &PhotonConfig) -> Self {
         Self {
             base: config.cloud_url.clone(),
+            own_client: config.cloud_roots.as_ref().and_then(|roots| build(roots.to_vec())),
             connect_delay: config.connect_delay,
             claim_delay: config.claim_delay,
             relisten_delay: config.relisten_delay,
@@ -90,7 +93,7 @@ impl CloudLink {
         }
     }
 
-    fn endpoint(&self, device: &Device, what: &str) -> Option<(&'static reqwest::Client, Url)> {
+    fn endpoint(&self, device: &Device, what: &str) -> Option<(reqwest::Client, Url)> {
         let mut url = self.base.clone()?;
         url.path_segments_mut().ok()?.pop_if_empty().extend([
             "simulator",
@@ -98,20 +101,21 @@ impl CloudLink {
             device.id.as_str(),
             what,
         ]);
-        Some((client()?, url))
+        Some((self.own_client.clone().or_else(client)?, url))
     }
 }
 
 /// One client for all devices of the process, built when the first one needs it.
-fn client() -> Option<&'static reqwest::Client> {
+fn client() -> Option<reqwest::Client> {
     static CLIENT: OnceLock<Option<reqwest::Client>> = OnceLock::new();
-    let build = || {
-        // Somebody else may have installed it before: as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        // Connections are not kept: they would belong to the runtime that first used them.
-        let builder = reqwest::Client::builder().tls_certs_only([]).no_proxy().pool_max_idle_per_host(0);
-        let built = builder.build();
-        built.inspect_err(|error| tracing::error!(%error, "the simulated Photon has no HTTP client")).ok()
-    };
-    CLIENT.get_or_init(build).as_ref()
+    CLIENT.get_or_init(|| build(Vec::new())).clone()
+}
+
+fn build(roots: Vec<reqwest::Certificate>) -> Option<reqwest::Client> {
+    // Somebody else may have installed it before: as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    // Connections are not kept: they would belong to the runtime that first used them.
+    let builder = reqwest::Client::builder().tls_certs_only(roots).no_proxy().pool_max_idle_per_host(0);
+    let built = builder.build();
+    built.inspect_err(|error| tracing::error!(%error, "the simulated Photon has no HTTP client")).ok()
 }

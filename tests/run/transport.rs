@@ -1,0 +1,202 @@
+//! TLS, HTTP/2 and proxies.
+
+use std::sync::{Arc, Mutex};
+
+use provision::sim::cloud::{Certificate, CloudConfig};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional},
+    net::{TcpListener, TcpStream},
+};
+
+use crate::bench::{Bench, SIGN_IN, is_online};
+
+async fn with_tls(certificate: Certificate) -> Bench {
+    Bench::with(CloudConfig { tls: Some(certificate), ..CloudConfig::default() }).await
+}
+
+#[tokio::test]
+async fn a_whole_run_over_tls_takes_one_http_2_connection() {
+    let bench = with_tls(Certificate::Good).await;
+    let board = bench.plug(bench.board());
+    bench.run(&board).ended().await.passes();
+    bench.holds_one_claim();
+    is_online(&board).await;
+    let asked = bench.cloud.requests();
+    assert!(asked.len() > 5 && asked.iter().all(|r| (r.http, r.connection) == ("2", 1)), "{asked:#?}");
+    assert_eq!(bench.cloud.connections(), 1);
+}
+
+#[tokio::test]
+async fn faults_are_lived_through_over_tls_as_well() {
+    for fault in ["dropx1", "drop-afterx1", "truncatex1", "503x1"] {
+        let bench = with_tls(Certificate::Good).await;
+        bench.cloud.add_fault(format!("{SIGN_IN}={fault}").parse().unwrap());
+        let board = bench.plug(bench.board());
+        bench.run(&board).ended().await.passes();
+        bench.holds_one_claim();
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_prove_who_it_is_is_asked_nothing_and_only_once() {
+    for (certificate, trusted, why) in [
+        (Certificate::Good, false, "is signed by nobody whom this computer trusts"),
+        (Certificate::Expired, true, "has expired, or this computer's clock is wrong"),
+        (Certificate::OfAnotherHost, true, "is for another host"),
+    ] {
+        let bench = with_tls(certificate).await;
+        let board = bench.plug(bench.board());
+        let run = bench.run(&board);
+        let run = if trusted { run } else { run.without("PROVISION_CA_FILE") };
+        let ended = run.ended().await.fails_with(22, "not-secure").saying(why);
+        let again =
+            |e: &serde_json::Value| e["note"].as_str().is_some_and(|note| note.contains("trying again"));
+        assert!(!ended.events.iter().any(again), "{ended:?}");
+        assert_eq!(bench.cloud.requests(), []);
+        assert_eq!(board.effects(), []);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_speak_tls_is_told() {
+    let bench = Bench::new().await;
+    let board = bench.plug(bench.board());
+    let url = bench.info.api_url.replace("http:", "https:");
+    let run = bench.run(&board).env("PARTICLE_API_URL", url);
+    run.ended().await.fails_with(22, "not-secure").saying("the server does not speak TLS");
+}
+
+/// A proxy that knows one way only: to the simulated cloud, whatever host it is asked for.
+struct Proxy {
+    address: String,
+    /// The heads of the requests that it got.
+    heard: Arc<Mutex<Vec<String>>>,
+}
+
+impl Proxy {
+    /// With an answer of its own it makes no connection.
+    async fn start(bench: &Bench, refusal: Option<&'static str>) -> Self {
+        let cloud = bench.info.api_url.strip_prefix("https://").unwrap().to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let heard = Arc::<Mutex<Vec<String>>>::default();
+        let hears = heard.clone();
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let (cloud, hears) = (cloud.clone(), hears.clone());
+                tokio::spawn(async move {
+                    let mut client = BufReader::new(client);
+                    let mut head = String::new();
+                    while !head.ends_with("\r\n\r\n") && client.read_line(&mut head).await? > 0 {}
+                    hears.lock().unwrap().push(head);
+                    if let Some(refusal) = refusal {
+                        return client.write_all(refusal.as_bytes()).await;
+                    }
+                    let mut cloud = TcpStream::connect(cloud).await?;
+                    client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await?;
+                    copy_bidirectional(&mut client, &mut cloud).await.map(drop)
+                });
+            }
+        });
+        Self { address, heard }
+    }
+
+    fn heard(&self) -> Vec<String> {
+        self.heard.lock().unwrap().clone()
+    }
+}
+
+/// The cloud under a name that only a proxy can find.
+fn hidden_url(bench: &Bench) -> String {
+    bench.info.api_url.replace("127.0.0.1", "cloud.simulated.example")
+}
+
+const PASSWORD: &str = "pr0xy+pass&word";
+const PASSWORD_IN_URL: &str = "pr0xy%2Bpass%26word";
+/// `ann:` and the password.
+const BASIC: &str = "YW5uOnByMHh5K3Bhc3Mmd29yZA==";
+
+#[tokio::test]
+async fn a_proxy_is_asked_for_a_tunnel_and_tls_goes_through_it() {
+    let bench = with_tls(Certificate::Good).await;
+    let proxy = Proxy::start(&bench, None).await;
+    let board = bench.plug(bench.board());
+    let url = hidden_url(&bench);
+    let run = bench.run(&board).env("PARTICLE_API_URL", &url).with(&["-vvv"]).env("RUST_LOG", "trace");
+    let ended = run
+        .env("HTTPS_PROXY", format!("http://ann:{PASSWORD_IN_URL}@{}", proxy.address))
+        .ended()
+        .await
+        .passes();
+    bench.holds_one_claim();
+    let heard = proxy.heard();
+    let host = url.strip_prefix("https://").unwrap();
+    for head in &heard {
+        assert!(head.starts_with(&format!("CONNECT {host} HTTP/1.1\r\n")), "{head}");
+        assert!(
+            head.to_lowercase().contains(&format!("proxy-authorization: basic {}", BASIC.to_lowercase()))
+        );
+    }
+    assert!(!heard.is_empty());
+    assert_eq!(bench.cloud.connections(), 1);
+    for secret in [PASSWORD, PASSWORD_IN_URL, BASIC] {
+        assert!(
+            !ended.stderr.contains(secret) && !ended.stdout.contains(secret),
+            "{secret}: {}",
+            ended.stderr
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_wants_a_password_is_told_apart_and_not_asked_again() {
+    let bench = with_tls(Certificate::Good).await;
+    let refusal = "HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 4\r\n\r\n<br>";
+    let proxy = Proxy::start(&bench, Some(refusal)).await;
+    let board = bench.plug(bench.board());
+    let run = bench.run(&board).env("PARTICLE_API_URL", hidden_url(&bench));
+    let ended =
+        run.env("HTTPS_PROXY", format!("http://ann:{PASSWORD_IN_URL}@{}", proxy.address)).ended().await;
+    let ended =
+        ended.fails_with(22, "cloud-unreachable").saying("the proxy wants a user name and a password");
+    assert!(!format!("{ended:?}").contains("pr0xy"), "{ended:?}");
+    assert_eq!(bench.cloud.requests(), []);
+}
+
+#[tokio::test]
+async fn a_proxy_that_answers_with_a_page_of_its_own_is_asked_again_and_named() {
+    let bench = with_tls(Certificate::Good).await;
+    let page = "<html><title>Blocked</title></html>";
+    for refusal in ["HTTP/1.1 502 Bad Gateway", "HTTP/1.1 403 Forbidden", "<!doctype html>"] {
+        let refusal = format!("{refusal}\r\ncontent-type: text/html\r\ncontent-length: 35\r\n\r\n{page}");
+        let proxy = Proxy::start(&bench, Some(refusal.leak())).await;
+        let board = bench.plug(bench.board());
+        let run = bench.run(&board).env("PARTICLE_API_URL", hidden_url(&bench));
+        let mut run = run.env("https_proxy", &proxy.address).start();
+        let note = run.reaches("step-note", "sign-in").await;
+        assert!(note["note"].as_str().unwrap().contains("the proxy did not make one"), "{note}");
+        run.kill().await;
+    }
+}
+
+#[tokio::test]
+async fn hosts_that_are_excepted_are_reached_without_the_proxy_and_loopback_always_is() {
+    let bench = with_tls(Certificate::Good).await;
+    let proxy = Proxy::start(&bench, None).await;
+    let board = bench.plug(bench.board());
+    let proxied = |run: crate::bench::Run| run.env("HTTPS_PROXY", format!("http://{}", proxy.address));
+    proxied(bench.run(&board)).ended().await.passes();
+    // The same computer by an address that does not count as loopback, and is not in the certificate.
+    let url = bench.info.api_url.replace("127.0.0.1", "0.0.0.0");
+    let run = proxied(bench.run(&board)).env("PARTICLE_API_URL", url).env("NO_PROXY", "0.0.0.0");
+    run.ended().await.fails_with(22, "not-secure").saying("is for another host");
+    assert_eq!(proxy.heard(), [""; 0]);
+}
+
+#[tokio::test]
+async fn plain_http_is_for_this_computer_only() {
+    let bench = Bench::new().await;
+    let board = bench.plug(bench.board());
+    let run = bench.run(&board).env("PARTICLE_API_URL", "http://cloud.simulated.example");
+    run.ended().await.fails_with(2, "configuration").saying("plain http would show secrets to the network");
+}
