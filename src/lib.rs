@@ -11,11 +11,13 @@
 //! | [`device`] | a Photon in setup mode behind one trait, and how to get one there |
 //! | [`cloud`] | the Particle API: one client, tokens, one file a resource |
 //! | [`workflow`] | the steps, their order, their deadlines |
+//! | [`bench`] | many boards at once: what is plugged in, whose turn it is, orders, hooks |
 //! | [`report`] | listeners: live lines, plain lines, JSON lines |
 //! | [`sim`] | a strict Photon and a strict cloud, to work with no hardware |
 //! | [`cli`] | commands, settings, wording, exit codes |
 #![warn(missing_docs)]
 
+pub mod bench;
 pub mod cli;
 pub mod cloud;
 pub mod device;

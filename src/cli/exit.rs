@@ -8,6 +8,8 @@ pub const OK: u8 = 0;
 pub const UNEXPECTED: u8 = 1;
 /// Usage or configuration.
 pub const USAGE: u8 = 2;
+/// Partly failed: some of several did not succeed.
+pub const PARTLY_FAILED: u8 = 3;
 /// No device, or no permission to open it.
 pub const NO_DEVICE: u8 = 10;
 /// Not listening, or no answer.
@@ -34,7 +36,7 @@ pub fn code(failure: FailureCode) -> u8 {
         F::Unexpected => UNEXPECTED,
         F::Configuration | F::WifiCannotArrive => USAGE,
         F::NoDevice | F::SeveralDevices | F::PortForbidden | F::PortBusy | F::WrongDevice => NO_DEVICE,
-        F::NotListening | F::InDialogue | F::NoAnswer | F::ConsoleStuck => NOT_LISTENING,
+        F::NotListening | F::InDialogue | F::NoAnswer | F::PulledOut | F::ConsoleStuck => NOT_LISTENING,
         F::FirmwareTooOld | F::CodeRefused | F::WifiRefused => DEVICE_REFUSED,
         F::SignInRefused | F::SignInHeldBack => SIGN_IN_REFUSED,
         F::ProductNotVisible | F::WrongPlatform | F::ImportRefused | F::CloudRefused | F::CloudGarbled => {
@@ -43,6 +45,7 @@ pub fn code(failure: FailureCode) -> u8 {
         F::CloudUnreachable | F::NotSecure | F::LimitsHit => CLOUD_UNREACHABLE,
         F::NotVerified | F::BackToListening => NOT_VERIFIED,
         F::OwnedByOther | F::InOtherProduct => SOMEBODY_ELSES,
+        F::PartlyFailed => PARTLY_FAILED,
         F::Interrupted => INTERRUPTED,
     }
 }

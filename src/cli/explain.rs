@@ -29,6 +29,7 @@ pub fn hint(failure: &Failure) -> String {
             "run `provision identify`, which leaves a dialogue that somebody opened, or press RESET (nothing has been saved)"
         }
         F::NoAnswer => "check the cable, press RESET, hold SETUP until the LED blinks dark blue, and run this again",
+        F::PulledOut => "put the board back: it goes on where it stopped",
         F::ConsoleStuck => "press RESET (nothing has been saved), hold SETUP until the LED blinks dark blue, and run this again",
         F::FirmwareTooOld => {
             "update the board's Device OS, or claim it through its own Wi-Fi network (SoftAP), which old firmware can do"
@@ -64,6 +65,7 @@ pub fn hint(failure: &Failure) -> String {
         }
         F::OwnedByOther => "its owner has to release it; a customer of this product can be taken off with `--reclaim`",
         F::InOtherProduct => "remove it from the other product first",
+        F::PartlyFailed => "each of those that failed says why above; run this again for them",
         F::Interrupted => "run this again: it goes on where it stopped",
         F::Unexpected => "run this again with -vv, and report what it says",
     }

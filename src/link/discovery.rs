@@ -336,7 +336,8 @@ fn from_port_info(port: serialport::SerialPortInfo, access: fn(&Path) -> Access)
 }
 
 /// A directory of links that stands in for a hub: each link leads to a port and is named by the USB
-/// serial number of the board there, as in `/dev/photon`. What kind of board it is they do not tell.
+/// serial number of the board there, as in `/dev/photon`, with the socket after an `@` where that is
+/// known: `3b0021001747353236343033@1-1.4`. What kind of board it is they do not tell.
 #[derive(Debug, Clone)]
 pub struct DirLister {
     directory: PathBuf,
@@ -353,11 +354,18 @@ impl DirLister {
 impl Lister for DirLister {
     fn boards(&self) -> Result<Vec<AttachedBoard>, ListError> {
         let boards = entries(&self.directory)?.into_iter().filter_map(|port| {
-            let serial = port.file_name()?.to_str()?.to_owned();
+            let name = port.file_name()?.to_str()?.to_owned();
+            let (serial, socket) = match name.split_once('@') {
+                Some((serial, socket)) => (serial.to_owned(), Some(socket.to_owned())),
+                None => (name, None),
+            };
             let access = (self.access)(&port);
             // A link that leads nowhere is a board that was unplugged.
             let there = !serial.starts_with('.') && matches!(access, Access::Granted | Access::Forbidden(_));
-            there.then(|| AttachedBoard::new(port, Some(serial), None, access))
+            there.then(|| AttachedBoard {
+                hub_path: socket,
+                ..AttachedBoard::new(port, Some(serial), None, access)
+            })
         });
         Ok(in_order(boards.collect()))
     }
@@ -805,6 +813,15 @@ mod tests {
         assert_eq!(found.port, dir.path().join(ID));
         let found = find(&UsbTarget::Port("/dev/null".into()), &lister).unwrap();
         assert_eq!(found.device_id.unwrap().as_str(), ID);
+    }
+
+    #[test]
+    fn a_link_can_tell_the_socket() {
+        let dir = tempfile::tempdir().unwrap();
+        symlink("/dev/null", dir.path().join(format!("{ID}@1-1.4"))).unwrap();
+        let boards = DirLister::new(dir.path().into()).boards().unwrap();
+        assert_eq!(boards[0].device_id.as_ref().unwrap().as_str(), ID);
+        assert_eq!(boards[0].hub_path.as_deref(), Some("1-1.4"));
     }
 
     #[test]

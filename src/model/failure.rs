@@ -26,6 +26,8 @@ pub enum FailureCode {
     InDialogue,
     /// The board answered and then stopped answering.
     NoAnswer,
+    /// The board was pulled out in the middle of it.
+    PulledOut,
     /// The console is inside a dialogue that cannot be left without saving something.
     ConsoleStuck,
     /// Firmware before 0.6.0 has no claim-code command on its console.
@@ -64,6 +66,8 @@ pub enum FailureCode {
     OwnedByOther,
     /// The device belongs to another product.
     InOtherProduct,
+    /// Some of several did not succeed.
+    PartlyFailed,
     /// Ctrl-C, or a signal.
     Interrupted,
     /// What should not happen.

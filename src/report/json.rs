@@ -4,8 +4,11 @@ use std::{io, sync::mpsc};
 
 use serde_json::{Map, Value, json};
 
-use super::{Wording, put};
-use crate::model::{Event, EventKind, Failure, redact};
+use super::{Wording, bench::Places, put};
+use crate::{
+    bench::{BenchEvent, Shift},
+    model::{Event, EventKind, Failure, redact},
+};
 
 /// The version of the lines' form. A new field does not raise it; a changed meaning does.
 const SCHEMA: u32 = 1;
@@ -17,13 +20,89 @@ pub(super) fn draw(inbox: &mpsc::Receiver<Event>, wording: Wording, lanes: bool)
 }
 
 fn line(event: &Event, wording: Wording, lanes: bool) -> String {
-    let mut object = Map::new();
-    object.insert("schema".into(), SCHEMA.into());
-    object.insert("at".into(), event.at.to_string().into());
+    let mut object = begin(event.at);
     if lanes {
         object.insert("lane".into(), event.lane.into());
     }
-    let fields = match &event.kind {
+    end(object, fields(event, wording))
+}
+
+/// An event of a bench: what happens to a board has its lane, and its slot if that is known.
+pub(super) fn bench_line(event: &BenchEvent, places: &Places, wording: Wording) -> String {
+    let (lane, fields) = match event {
+        BenchEvent::Run(event) => {
+            let mut object = begin(event.at);
+            at(&mut object, event.lane, places);
+            return end(object, fields(event, wording));
+        }
+        BenchEvent::Plugged { lane, .. } => (Some(lane), json!({"event": "plugged"})),
+        BenchEvent::Unplugged { lane } => (Some(lane), json!({"event": "unplugged"})),
+        BenchEvent::Waiting { lane, why } => (Some(lane), json!({"event": "waiting", "why": why})),
+        BenchEvent::LeftAlone { lane, why } => (Some(lane), json!({"event": "left-alone", "why": why})),
+        BenchEvent::Remark { lane, text } => (Some(lane), json!({"event": "remark", "text": text})),
+        BenchEvent::Hook { lane, hook, error } => {
+            let error = error.as_ref().map(ToString::to_string);
+            (Some(lane), json!({"event": "hook", "hook": hook, "ok": error.is_none(), "error": error}))
+        }
+        BenchEvent::Scanned { text, taken } => {
+            (None, json!({"event": "scanned", "text": text, "taken": taken}))
+        }
+        BenchEvent::Trouble { with, why } => (None, json!({"event": "trouble", "with": with, "why": why})),
+        BenchEvent::Benches { alive } => (None, json!({"event": "benches", "alive": alive})),
+        BenchEvent::LeftOver { device_ids } => {
+            (None, json!({"event": "left-over", "device_ids": device_ids}))
+        }
+        BenchEvent::Stopping { why } => (None, json!({"event": "stopping", "why": why})),
+        BenchEvent::Ended(shift) => (None, ended(shift, wording)),
+    };
+    let mut object = begin(jiff::Timestamp::now());
+    if let Some(lane) = lane {
+        at(&mut object, *lane, places);
+    }
+    end(object, fields)
+}
+
+/// Which board it is about, as far as that is known.
+fn at(object: &mut Map<String, Value>, lane: usize, places: &Places) {
+    object.insert("lane".into(), lane.into());
+    if let Some(slot) = places.slot(lane) {
+        object.insert("slot".into(), slot.into());
+    }
+    if let Some(id) = places.device_id(lane) {
+        object.insert("device_id".into(), id.as_str().into());
+    }
+}
+
+fn ended(shift: &Shift, wording: Wording) -> Value {
+    let slowest = shift.slowest().map(|(step, times)| {
+        json!({
+            "step": step, "mean_seconds": times.mean().as_secs_f64(),
+            "longest_seconds": times.longest.as_secs_f64(), "device_id": times.board,
+        })
+    });
+    json!({
+        "event": "shift", "passed": shift.passed(), "already": shift.already(), "failed": shift.failed(),
+        "boards_per_minute": shift.per_minute(), "seconds": shift.took().as_secs_f64(), "slowest": slowest,
+        "exit_code": shift.outcome().map_or(0, wording.exit_code),
+    })
+}
+
+fn begin(at: jiff::Timestamp) -> Map<String, Value> {
+    let mut object = Map::new();
+    object.insert("schema".into(), SCHEMA.into());
+    object.insert("at".into(), at.to_string().into());
+    object
+}
+
+fn end(mut object: Map<String, Value>, fields: Value) -> String {
+    if let Value::Object(fields) = fields {
+        object.extend(fields);
+    }
+    redact(&Value::Object(object).to_string()).into_owned()
+}
+
+fn fields(event: &Event, wording: Wording) -> Value {
+    match &event.kind {
         EventKind::StepStarted { step } => json!({"event": "step-started", "step": step}),
         EventKind::StepNote { step, note } => json!({"event": "step-note", "step": step, "note": note}),
         EventKind::StepEnded { step, outcome, note, took } => json!({
@@ -54,11 +133,7 @@ fn line(event: &Event, wording: Wording, lanes: bool) -> String {
             }
             fields
         }
-    };
-    if let Value::Object(fields) = fields {
-        object.extend(fields);
     }
-    redact(&Value::Object(object).to_string()).into_owned()
 }
 
 fn merge(into: &mut Value, fields: Map<String, Value>) {

@@ -23,24 +23,33 @@ const SOON: Duration = Duration::from_millis(30);
 
 pub(super) fn draw(inbox: &mpsc::Receiver<Event>, wording: Wording, lanes: usize, colour: bool) {
     let paint = Paint(colour);
+    let mut ends = Vec::new();
+    let keep = |event: Event| {
+        if matches!(event.kind, EventKind::RunEnded { .. }) {
+            ends.push(event);
+        }
+    };
     if lanes > 1 {
         let mut view = LaneLines::new(paint);
-        let ends = follow(inbox, &mut view);
+        follow(inbox, &mut view, keep);
         if io::stdout().is_terminal() {
             // Each lane's line is there to be read; what is missing is the sum.
             put(io::stdout().lock(), &view.count());
         }
         tell(&ends, wording, colour, true);
     } else {
-        let ends = follow(inbox, &mut StepLines::new(paint));
+        follow(inbox, &mut StepLines::new(paint), keep);
         tell(&ends, wording, colour, false);
     }
 }
 
-/// Draws until every sender is gone. Gives the runs' ends.
-fn follow(inbox: &mpsc::Receiver<Event>, view: &mut dyn View) -> Vec<Event> {
-    let mut screen = Screen { term: Term::buffered_stderr(), lines: 0 };
-    let mut ends = Vec::new();
+/// Draws until every sender is gone. Each event is given on when the view has taken it.
+pub(super) fn follow<V: View>(
+    inbox: &mpsc::Receiver<V::Event>,
+    view: &mut V,
+    mut keep: impl FnMut(V::Event),
+) {
+    let mut screen = Screen { term: Term::buffered_stderr(), lines: 0, size: None };
     let mut drawn: Option<Instant> = None;
     let mut news = false;
     loop {
@@ -50,9 +59,7 @@ fn follow(inbox: &mpsc::Receiver<Event>, view: &mut dyn View) -> Vec<Event> {
             Ok(event) => {
                 view.take(&event, Instant::now());
                 news = true;
-                if matches!(event.kind, EventKind::RunEnded { .. }) {
-                    ends.push(event);
-                }
+                keep(event);
             }
             Err(RecvTimeoutError::Timeout) => {
                 screen.show(view, false);
@@ -63,26 +70,32 @@ fn follow(inbox: &mpsc::Receiver<Event>, view: &mut dyn View) -> Vec<Event> {
         }
     }
     screen.show(view, true);
-    ends
 }
 
 /// The part of the terminal that is drawn over.
 struct Screen {
     term: Term,
     lines: usize,
+    size: Option<(u16, u16)>,
 }
 
 impl Screen {
     /// Draws the next picture in place of the last one. A terminal that is gone cannot be told.
-    fn show(&mut self, view: &dyn View, last: bool) {
+    fn show(&mut self, view: &impl View, last: bool) {
         let (rows, columns) = self.term.size();
+        // In a terminal of another width the last picture's lines are broken elsewhere.
+        let resized = self.size.replace((rows, columns)).is_some_and(|size| size != (rows, columns));
         // The last column stays free: what some terminals do after it differs.
         let size = Size { rows: rows.into(), columns: usize::from(columns).saturating_sub(1) };
         let frame = view.frame(size, Instant::now(), last);
         let draw = || -> io::Result<()> {
-            // On the cursor's own line may stand what was typed meanwhile, such as ^C.
-            self.term.clear_line()?;
-            self.term.clear_last_lines(self.lines.min(size.rows.saturating_sub(1)))?;
+            if resized {
+                self.term.clear_screen()?;
+            } else {
+                // On the cursor's own line may stand what was typed meanwhile, such as ^C.
+                self.term.clear_line()?;
+                self.term.clear_last_lines(self.lines.min(size.rows.saturating_sub(1)))?;
+            }
             for line in &frame {
                 writeln!(&self.term, "{}", redact(line))?;
             }

@@ -1,6 +1,7 @@
 //! Listeners to a run's events. The engine knows none of them, and none can fail or delay it: each
 //! draws on a thread of its own.
 
+mod bench;
 mod json;
 mod live;
 mod plain;
@@ -18,6 +19,7 @@ use console::Term;
 
 use crate::model::{Event, Failure, FailureCode, redact};
 
+pub use bench::BenchReporter;
 pub use json::result_line;
 use text::wrap;
 

@@ -9,24 +9,26 @@ use crate::model::{Action, DeviceId, Event, EventKind, Failure, Outcome, Part, S
 pub(super) fn draw(inbox: &mpsc::Receiver<Event>, wording: Wording, lanes: bool) {
     for event in inbox {
         let lane = if lanes { format!("[{}] ", event.lane + 1) } else { String::new() };
-        match &event.kind {
-            EventKind::StepStarted { .. } | EventKind::DeviceKnown { .. } => {}
-            EventKind::StepNote { step, note } => say(&format!("{lane}{step}: {note}")),
-            EventKind::StepEnded { step, outcome, note, took } => {
-                say(&format!("{lane}{step}: {} ({})", outcome_text(*outcome, note), seconds(*took)));
-            }
-            EventKind::ActionNeeded { action, .. } => say(&format!("{lane}>>> {}", action_text(action))),
-            EventKind::RunEnded { result, device_id, took } => match result {
-                Ok(summary) => put(io::stdout().lock(), &format!("{lane}{}", pass_line(summary, *took))),
-                Err(failure) => {
-                    put(
-                        io::stdout().lock(),
-                        &format!("{lane}{}", fail_line(device_id.as_ref(), failure, *took)),
-                    );
-                    put(io::stderr().lock(), &explain(failure, wording, &lane));
-                }
-            },
+        tell(&event, &lane, wording);
+    }
+}
+
+/// Tells one event; each line begins with `lane`.
+pub(super) fn tell(event: &Event, lane: &str, wording: Wording) {
+    match &event.kind {
+        EventKind::StepStarted { .. } | EventKind::DeviceKnown { .. } => {}
+        EventKind::StepNote { step, note } => say(&format!("{lane}{step}: {note}")),
+        EventKind::StepEnded { step, outcome, note, took } => {
+            say(&format!("{lane}{step}: {} ({})", outcome_text(*outcome, note), seconds(*took)));
         }
+        EventKind::ActionNeeded { action, .. } => say(&format!("{lane}>>> {}", action_text(action))),
+        EventKind::RunEnded { result, device_id, took } => match result {
+            Ok(summary) => put(io::stdout().lock(), &format!("{lane}{}", pass_line(summary, *took))),
+            Err(failure) => {
+                put(io::stdout().lock(), &format!("{lane}{}", fail_line(device_id.as_ref(), failure, *took)));
+                put(io::stderr().lock(), &explain(failure, wording, lane));
+            }
+        },
     }
 }
 

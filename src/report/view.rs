@@ -51,11 +51,20 @@ pub(super) struct Size {
 
 /// What is shown of runs that are under way.
 pub(super) trait View {
+    /// What happens there.
+    type Event;
+
     /// Takes in what happened.
-    fn take(&mut self, event: &Event, now: Instant);
+    fn take(&mut self, event: &Self::Event, now: Instant);
 
     /// The lines to show now. What is shown last may be longer than the terminal is high.
     fn frame(&self, size: Size, now: Instant, last: bool) -> Vec<String>;
+}
+
+/// What turns while something is under way.
+pub(super) fn spinner(time: Duration) -> &'static str {
+    const SPINNER: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
+    SPINNER[usize::try_from(time.as_millis() / 100).unwrap_or_default() % SPINNER.len()]
 }
 
 enum State {
@@ -74,11 +83,7 @@ enum Mark {
 impl State {
     fn mark(&self, paint: Paint, now: Instant) -> String {
         match self {
-            Self::Running { since } => {
-                const SPINNER: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
-                let tick = now.duration_since(*since).as_millis() / 100;
-                SPINNER[usize::try_from(tick).unwrap_or_default() % SPINNER.len()].to_owned()
-            }
+            Self::Running { since } => spinner(now.duration_since(*since)).into(),
             Self::Ended { mark: Mark::Good, .. } => paint.good("✓"),
             Self::Ended { mark: Mark::Would, .. } => paint.loud("~"),
             Self::Ended { mark: Mark::Bad, .. } => paint.bad("✗"),
@@ -122,6 +127,8 @@ impl StepLines {
 }
 
 impl View for StepLines {
+    type Event = Event;
+
     fn take(&mut self, event: &Event, now: Instant) {
         match &event.kind {
             EventKind::StepStarted { step } => {
@@ -216,6 +223,8 @@ impl LaneLines {
 }
 
 impl View for LaneLines {
+    type Event = Event;
+
     fn take(&mut self, event: &Event, now: Instant) {
         let lane = self.lanes.entry(event.lane).or_insert_with(|| Lane {
             device_id: None,
@@ -266,7 +275,7 @@ mod tests {
 
     const SIZE: Size = Size { rows: 24, columns: 80 };
 
-    fn shown(view: &mut impl View, size: Size, events: Vec<(usize, EventKind)>) -> String {
+    fn shown(view: &mut impl View<Event = Event>, size: Size, events: Vec<(usize, EventKind)>) -> String {
         let now = Instant::now();
         for (lane, kind) in events {
             let (sender, inbox) = std::sync::mpsc::channel();

@@ -106,10 +106,10 @@ impl UsbPort {
     }
 }
 
-/// Points the link to the target in one step, so that nobody finds it missing or half made.
+/// Points the link to the target in one step, so that nobody finds it missing or half made. Until then
+/// its name is hidden from whoever takes the directory for a hub.
 fn point(link: &Path, target: &Path) -> io::Result<()> {
-    let mut temporary = link.as_os_str().to_owned();
-    temporary.push(format!(".{:016x}", fastrand::u64(..)));
+    let temporary = link.with_file_name(format!(".{:016x}", fastrand::u64(..)));
     symlink(target, &temporary)?;
     std::fs::rename(&temporary, link).inspect_err(|_| {
         let _ = std::fs::remove_file(&temporary);

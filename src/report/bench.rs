@@ -1,0 +1,780 @@
+//! What a bench shows: its boards by their places, and the shift's end.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, IsTerminal},
+    sync::mpsc,
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Style, Wording, json, live, plain,
+    plain::action_text,
+    put, seconds,
+    text::fit,
+    view::{Paint, Size, View, spinner},
+};
+use crate::{
+    bench::{BenchEvent, LeftAlone, Shift, Stopping, Waiting},
+    model::{Action, DeviceId, Event, EventKind, FailureCode, Summary, clean, redact},
+};
+
+/// Draws a bench's events, on its own thread, until every sender is gone.
+pub struct BenchReporter {
+    events: mpsc::Sender<BenchEvent>,
+    thread: JoinHandle<()>,
+}
+
+impl BenchReporter {
+    /// Starts the thread. The title says which bench it is.
+    pub fn start(style: Style, title: String, wording: Wording) -> io::Result<Self> {
+        let (events, inbox) = mpsc::channel();
+        let draw = move || match style {
+            Style::Json => {
+                let mut places = Places::default();
+                for event in inbox {
+                    places.take(&event);
+                    put(io::stdout().lock(), &json::bench_line(&event, &places, wording));
+                }
+            }
+            Style::Plain => {
+                let mut places = Places::default();
+                for event in inbox {
+                    places.take(&event);
+                    plain_line(&event, &places, wording);
+                }
+            }
+            Style::Live { colour } => {
+                let mut view = BenchLines::new(Paint(colour), title, wording, Instant::now());
+                let mut end = None;
+                live::follow(&inbox, &mut view, |event| {
+                    if let BenchEvent::Ended(shift) = event {
+                        end = Some(shift);
+                    }
+                });
+                tell_end(end.as_ref(), io::stdout().is_terminal());
+            }
+        };
+        let thread = std::thread::Builder::new().name("report".into()).spawn(draw)?;
+        Ok(Self { events, thread })
+    }
+
+    /// A listener for the bench's events.
+    pub fn listener(&self) -> impl Fn(BenchEvent) + Clone + Send + Sync + 'static {
+        let events = self.events.clone();
+        // A reporter that is gone (its output was closed) is no reason to end a shift.
+        move |event| drop(events.send(event))
+    }
+
+    /// Waits until all has been drawn. Every listener must be gone by then.
+    pub fn finish(self) {
+        drop(self.events);
+        let _ = self.thread.join();
+    }
+}
+
+fn tell_end(shift: Option<&Shift>, blank: bool) {
+    if let Some(shift) = shift {
+        let lines = shift_lines(shift).join("\n");
+        put(io::stdout().lock(), &if blank { format!("\n{lines}") } else { lines });
+    }
+}
+
+/// Which board each lane has, and where it is.
+#[derive(Default)]
+pub(super) struct Places(BTreeMap<usize, (String, Option<DeviceId>)>);
+
+impl Places {
+    fn take(&mut self, event: &BenchEvent) {
+        match event {
+            BenchEvent::Plugged { lane, slot, device_id } => {
+                self.0.insert(*lane, (clean(slot), device_id.clone()));
+            }
+            BenchEvent::Run(Event { lane, kind: EventKind::DeviceKnown { device_id }, .. }) => {
+                self.0.entry(*lane).or_default().1 = Some(device_id.clone());
+            }
+            _ => {}
+        }
+    }
+
+    pub fn slot(&self, lane: usize) -> Option<&str> {
+        self.0.get(&lane).map(|(slot, _)| slot.as_str()).filter(|slot| *slot != "-")
+    }
+
+    pub fn device_id(&self, lane: usize) -> Option<&DeviceId> {
+        self.0.get(&lane)?.1.as_ref()
+    }
+
+    /// `[A1 343033] `
+    fn label(&self, lane: usize) -> String {
+        let end = self.device_id(lane).map(|id| id.as_str()[18..].to_owned());
+        let parts: Vec<_> = self.slot(lane).map(str::to_owned).into_iter().chain(end).collect();
+        if parts.is_empty() { format!("[{}] ", lane + 1) } else { format!("[{}] ", parts.join(" ")) }
+    }
+}
+
+fn plain_line(event: &BenchEvent, places: &Places, wording: Wording) {
+    let say = |text: &str| put(io::stderr().lock(), &redact(text));
+    let at = |lane: &usize| places.label(*lane);
+    match event {
+        BenchEvent::Run(event) => plain::tell(event, &places.label(event.lane), wording),
+        BenchEvent::Plugged { lane, .. } => say(&format!("{}plugged in", at(lane))),
+        BenchEvent::Unplugged { lane } => say(&format!("{}unplugged", at(lane))),
+        BenchEvent::Waiting { lane, why } => say(&format!("{}{}", at(lane), waiting_text(*why))),
+        BenchEvent::LeftAlone { lane, why } => say(&format!("{}{}", at(lane), left_alone_text(*why))),
+        BenchEvent::Remark { lane, text } => say(&format!("{}{}", at(lane), clean(text))),
+        BenchEvent::Hook { lane, hook, error: None } => say(&format!("{}{hook}: done", at(lane))),
+        BenchEvent::Hook { lane, hook, error: Some(error) } => {
+            say(&format!("{}{hook}: failed: {error}", at(lane)));
+        }
+        BenchEvent::Scanned { .. }
+        | BenchEvent::LeftOver { .. }
+        | BenchEvent::Benches { .. }
+        | BenchEvent::Trouble { .. }
+        | BenchEvent::Stopping { .. } => say(&news(event)),
+        BenchEvent::Ended(shift) => tell_end(Some(shift), false),
+    }
+}
+
+const PULLED_OUT: &str = "pulled out: put it back";
+
+fn waiting_text(why: Waiting) -> &'static str {
+    match why {
+        Waiting::FreeLane => "waits for a free lane",
+        Waiting::Scan => "scan the barcode for this board",
+        Waiting::Ledger => "waits for the ledger",
+        Waiting::Again => "is tried again in a moment",
+    }
+}
+
+fn left_alone_text(why: LeftAlone) -> &'static str {
+    match why {
+        LeftAlone::NotMeant => "not meant: it is in no list",
+        LeftAlone::Unknown => "not meant: its id is not known",
+        LeftAlone::NoOrder => "no order is left for it",
+        LeftAlone::Stopping => "nothing new is begun",
+    }
+}
+
+fn stopping_text(why: Stopping) -> &'static str {
+    match why {
+        Stopping::Asked => "Finishing the boards under way; Ctrl-C again stops them.",
+        Stopping::Count => "All the boards that were asked for are taken up; finishing them.",
+        Stopping::Time => "The shift is over; finishing the boards under way.",
+        Stopping::Failure => "Stopped: every other board would fail for the same reason.",
+    }
+}
+
+/// What is said about no board in particular.
+fn news(event: &BenchEvent) -> String {
+    match event {
+        BenchEvent::Scanned { text, taken: true } => format!("scanned {}: for the next board", clean(text)),
+        BenchEvent::Scanned { text, taken: false } => {
+            format!("scanned {}: no open order has that", clean(text))
+        }
+        BenchEvent::LeftOver { device_ids } => {
+            let ids: Vec<_> = device_ids.iter().map(DeviceId::as_str).collect();
+            format!("left incomplete, and settled when the board is back: {}", ids.join(" "))
+        }
+        BenchEvent::Benches { alive: 1 } => "no other bench shares the limits".into(),
+        BenchEvent::Benches { alive } => format!("{alive} benches share the limits"),
+        BenchEvent::Trouble { with, why: Some(why) } => format!("{with}: {}", clean(why)),
+        BenchEvent::Trouble { with, why: None } => format!("{with}: works again"),
+        BenchEvent::Stopping { why } => stopping_text(*why).into(),
+        _ => String::new(),
+    }
+}
+
+/// `1:02:11`
+fn clock(time: Duration) -> String {
+    let seconds = time.as_secs();
+    format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+/// The shift's summary.
+fn shift_lines(shift: &Shift) -> Vec<String> {
+    let boards = match shift.boards() {
+        1 => "1 board".into(),
+        many => format!("{many} boards"),
+    };
+    let mut lines =
+        vec![format!("Shift: {boards} in {}, {:.1} a minute", clock(shift.took()), shift.per_minute())];
+    let already = match shift.already() {
+        0 => String::new(),
+        some => format!("  ({some} done before)"),
+    };
+    lines.push(format!("  passed  {:>4}{already}", shift.passed()));
+    let failed = shift.failed();
+    lines.push(format!("  failed  {:>4}", failed.values().sum::<usize>()));
+    lines.extend(failed.iter().map(|(reason, count)| format!("    {count:>4}  {reason}")));
+    if let Some((step, times)) = shift.slowest() {
+        let board = times.board.as_ref().map(|id| format!(" ({id})")).unwrap_or_default();
+        let (mean, longest) = (seconds(times.mean()), seconds(times.longest));
+        lines.push(format!("  slowest step  {step}: {mean} on average, {longest} at most{board}"));
+    }
+    lines
+}
+
+struct Lane {
+    slot: String,
+    device_id: Option<DeviceId>,
+    state: State,
+    since: Instant,
+}
+
+enum State {
+    /// Not taken up, or not yet.
+    Waiting {
+        text: &'static str,
+        loud: bool,
+    },
+    LeftAlone(&'static str),
+    Running {
+        text: String,
+        loud: bool,
+    },
+    Passed {
+        took: Duration,
+        text: String,
+        warned: bool,
+    },
+    Failed {
+        took: Duration,
+        what: String,
+        next: String,
+    },
+}
+
+/// A bench's boards, in as many lines as there are: failed ones stay visible longest, then those under
+/// way; those that passed are counted where there is no room for them.
+pub(super) struct BenchLines {
+    paint: Paint,
+    title: String,
+    wording: Wording,
+    begun: Instant,
+    lanes: BTreeMap<usize, Lane>,
+    verdicts: BTreeMap<usize, bool>,
+    troubles: BTreeMap<&'static str, String>,
+    stopping: Option<Stopping>,
+    news: String,
+}
+
+impl BenchLines {
+    pub fn new(paint: Paint, title: String, wording: Wording, begun: Instant) -> Self {
+        Self {
+            paint,
+            title,
+            wording,
+            begun,
+            lanes: BTreeMap::new(),
+            verdicts: BTreeMap::new(),
+            troubles: BTreeMap::new(),
+            stopping: None,
+            news: String::new(),
+        }
+    }
+
+    fn set(&mut self, lane: usize, state: State, now: Instant) {
+        if let Some(lane) = self.lanes.get_mut(&lane) {
+            if !matches!((&lane.state, &state), (State::Running { .. }, State::Running { .. })) {
+                lane.since = now;
+            }
+            lane.state = state;
+        }
+    }
+
+    fn take_run(&mut self, event: &Event, now: Instant) {
+        let state = match &event.kind {
+            EventKind::DeviceKnown { device_id } => {
+                if let Some(lane) = self.lanes.get_mut(&event.lane) {
+                    lane.device_id = Some(device_id.clone());
+                }
+                return;
+            }
+            EventKind::StepStarted { step } => State::Running { text: step.to_string(), loud: false },
+            EventKind::StepNote { note, .. } => State::Running { text: clean(note), loud: false },
+            EventKind::StepEnded { .. } => return,
+            EventKind::ActionNeeded { action, .. } => {
+                let text = match action {
+                    Action::HoldSetupButton => "hold SETUP 3 s, until dark blue",
+                    other => action_text(other),
+                };
+                State::Running { text: text.into(), loud: true }
+            }
+            EventKind::RunEnded { result: Ok(summary), took, .. } => {
+                self.verdicts.insert(event.lane, true);
+                State::Passed { took: *took, text: passed_text(summary), warned: false }
+            }
+            EventKind::RunEnded { result: Err(failure), .. } if failure.code == FailureCode::PulledOut => {
+                State::Waiting { text: PULLED_OUT, loud: true }
+            }
+            EventKind::RunEnded { result: Err(failure), took, .. } => {
+                self.verdicts.insert(event.lane, false);
+                let next = (self.wording.hint)(failure);
+                State::Failed { took: *took, what: failure.code.as_str(), next }
+            }
+        };
+        self.set(event.lane, state, now);
+    }
+
+    /// The lines above the boards.
+    fn head(&self, columns: usize, now: Instant) -> Vec<String> {
+        let count = |is: fn(&State) -> bool| self.lanes.values().filter(|lane| is(&lane.state)).count();
+        let passed = self.verdicts.values().filter(|passed| **passed).count();
+        let failed = self.verdicts.len() - passed;
+        let running = count(|state| matches!(state, State::Running { .. }));
+        let counts = format!("{passed} passed, {failed} failed, {running} under way");
+        let time = clock(now.duration_since(self.begun));
+        let room = columns.saturating_sub(counts.len() + time.len() + 4);
+        let title = fit(&self.title, room);
+        let mut lines = vec![fit(&format!("{title}  {counts}  {time}"), columns).into_owned()];
+        for (with, why) in &self.troubles {
+            lines.push(self.paint.bad(&fit(&format!("{with}: {why}"), columns)));
+        }
+        if let Some(why) = self.stopping {
+            lines.push(self.paint.loud(&fit(stopping_text(why), columns)));
+        }
+        if !self.news.is_empty() {
+            lines.push(self.paint.faint(&fit(&self.news, columns)));
+        }
+        lines
+    }
+
+    /// `✓ A1    3b0021001747353236343033   12.3 s  PASS  a@b.example`
+    fn line(&self, lane: &Lane, width: usize, columns: usize, now: Instant) -> String {
+        let id = lane.device_id.as_ref().map_or("", DeviceId::as_str);
+        let room = columns.saturating_sub(width + 41);
+        let paint = self.paint;
+        let waited = now.duration_since(lane.since);
+        let (mark, time, text) = match &lane.state {
+            State::Waiting { text, loud } => {
+                let text = fit(text, room);
+                (" ".into(), None, if *loud { paint.loud(&text) } else { text.into_owned() })
+            }
+            State::LeftAlone(text) => (paint.faint("-"), None, paint.faint(&fit(text, room))),
+            State::Running { text, loud } => {
+                let text = fit(text, room);
+                let text = if *loud { paint.loud(&text) } else { text.into_owned() };
+                (spinner(waited).into(), Some(waited), text)
+            }
+            State::Passed { took, text, warned } => {
+                let text = fit(text, room.saturating_sub(6));
+                let text = if *warned { paint.loud(&text) } else { text.into_owned() };
+                (paint.good("✓"), Some(*took), format!("{}  {text}", paint.good("PASS")))
+            }
+            State::Failed { took, what, .. } => {
+                let text = fit(what, room.saturating_sub(6));
+                (paint.bad("✗"), Some(*took), format!("{}  {text}", paint.bad("FAIL")))
+            }
+        };
+        let time = time.map(seconds).unwrap_or_default();
+        let slot = &lane.slot;
+        let line = format!("{mark} {slot:<width$}  {id:<24}  {}  {text}", paint.faint(&format!("{time:>8}")));
+        line.trim_end().to_owned()
+    }
+
+    /// The two lines of a failed board, or the two in one.
+    fn failed(&self, lane: &Lane, width: usize, columns: usize, short: bool, now: Instant) -> Vec<String> {
+        let State::Failed { next, .. } = &lane.state else { return Vec::new() };
+        if !short {
+            let next = format!(
+                "  {:<width$}  {}",
+                "",
+                self.paint.bad(&fit(next, columns.saturating_sub(width + 4)))
+            );
+            return vec![self.line(lane, width, columns, now), next];
+        }
+        let id = lane.device_id.as_ref().map_or("", |id| &id.as_str()[18..]);
+        let room = columns.saturating_sub(width + 18);
+        let slot = &lane.slot;
+        let (mark, word) = (self.paint.bad("✗"), self.paint.bad("FAIL"));
+        vec![format!("{mark} {slot:<width$}  {id:<6}  {word}  {}", fit(next, room))]
+    }
+
+    /// How many boards under way fit into a line.
+    fn cells_a_line(width: usize, columns: usize) -> usize {
+        (columns / (width + Self::CELL)).max(1)
+    }
+
+    /// A cell but for its slot: mark, gaps and the longest step.
+    const CELL: usize = 19;
+
+    /// Boards under way, several in a line. Without a slot a board goes by the end of its id.
+    fn cells(&self, lanes: &[&Lane], width: usize, columns: usize, now: Instant) -> Vec<String> {
+        let cell = |lane: &&Lane| {
+            let State::Running { text, .. } = &lane.state else { return String::new() };
+            let slot = match &lane.device_id {
+                Some(id) if lane.slot == "-" => &id.as_str()[18..],
+                _ => &lane.slot,
+            };
+            let mark = spinner(now.duration_since(lane.since));
+            format!("{mark} {slot:<width$} {:<15} ", fit(text, 15))
+        };
+        let lines = lanes.chunks(Self::cells_a_line(width, columns));
+        lines.map(|lanes| lanes.iter().map(cell).collect::<String>().trim_end().to_owned()).collect()
+    }
+
+    /// `12 passed: A1 A2 A3 …`
+    fn folded(lanes: &[&Lane], what: &str, columns: usize) -> Option<String> {
+        if lanes.is_empty() {
+            return None;
+        }
+        let slots: Vec<_> = lanes.iter().map(|lane| lane.slot.as_str()).filter(|slot| *slot != "-").collect();
+        let colon = if slots.is_empty() { "" } else { ": " };
+        Some(fit(&format!("{} {what}{colon}{}", lanes.len(), slots.join(" ")), columns).into_owned())
+    }
+
+    /// The boards' lines, in this room.
+    fn body(&self, rows: usize, columns: usize, now: Instant) -> Vec<String> {
+        let mut lanes: Vec<_> = self.lanes.values().collect();
+        lanes.sort_by_key(|lane| natural(&lane.slot));
+        // No label is longer than 12; a socket's path may be.
+        let width = lanes.iter().map(|lane| lane.slot.chars().count()).max().unwrap_or(0).min(16);
+        let whole = |lane: &&Lane| match lane.state {
+            State::Failed { .. } => self.failed(lane, width, columns, false, now),
+            _ => vec![self.line(lane, width, columns, now)],
+        };
+        let all: Vec<_> = lanes.iter().flat_map(whole).collect();
+        if all.len() <= rows {
+            return all;
+        }
+        let mut groups = [const { Vec::<&Lane>::new() }; 6];
+        for lane in lanes {
+            let group = match &lane.state {
+                State::Failed { .. } => 0,
+                State::Running { loud: true, .. } | State::Waiting { loud: true, .. } => 1,
+                State::Running { .. } => 2,
+                State::Waiting { .. } => 3,
+                State::Passed { .. } => 4,
+                State::LeftAlone(_) => 5,
+            };
+            groups[group].push(lane);
+        }
+        let [failed, loud, running, waiting, passed, left] = groups;
+        let mut folded: Vec<_> = [
+            Self::folded(&waiting, "waiting", columns),
+            Self::folded(&passed, "passed", columns).map(|line| self.paint.good(&line)),
+            Self::folded(&left, "left alone", columns).map(|line| self.paint.faint(&line)),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        let room = rows.saturating_sub(folded.len());
+        let full = |lane: &&Lane| self.line(lane, width, columns, now);
+        let short = |lane: &&Lane| self.failed(lane, width, columns, true, now);
+        let mut lines: Vec<String> = if 2 * failed.len() + loud.len() + running.len() <= room {
+            failed.iter().flat_map(whole).collect()
+        } else {
+            failed.iter().flat_map(short).collect()
+        };
+        lines.extend(loud.iter().map(full));
+        let urgent = lines.len();
+        let width = if width < 2 { 6 } else { width };
+        if urgent + running.len() <= room {
+            lines.extend(running.iter().map(full));
+        } else {
+            lines.extend(self.cells(&running, width, columns, now));
+        }
+        if lines.len() > room {
+            // Not even so. What does not fit is counted, those that went wrong last of all.
+            let shown = room.saturating_sub(1);
+            let hidden =
+                |shown: usize| running.len().saturating_sub(shown * Self::cells_a_line(width, columns));
+            lines.truncate(shown);
+            lines.push(match urgent.checked_sub(shown) {
+                Some(more) if more > 0 => format!("and {more} more to look after, {} under way", hidden(0)),
+                _ => format!("and {} more under way", hidden(shown - urgent)),
+            });
+        }
+        lines.append(&mut folded);
+        lines.truncate(rows);
+        lines
+    }
+}
+
+/// With 1-1.2 before 1-1.10.
+fn natural(slot: &str) -> Vec<(String, u64)> {
+    let part = |part: &str| {
+        let word = part.trim_end_matches(|c: char| c.is_ascii_digit());
+        (word.to_owned(), part[word.len()..].parse().unwrap_or(0))
+    };
+    slot.split(['-', '.', ' ']).map(part).collect()
+}
+
+fn passed_text(summary: &Summary) -> String {
+    if summary.already {
+        return "done before; left alone".into();
+    }
+    summary.customer.as_ref().map(ToString::to_string).unwrap_or_default()
+}
+
+impl View for BenchLines {
+    type Event = BenchEvent;
+
+    fn take(&mut self, event: &BenchEvent, now: Instant) {
+        match event {
+            BenchEvent::Run(event) => self.take_run(event, now),
+            BenchEvent::Plugged { lane, slot, device_id } => {
+                let slot = clean(slot);
+                match self.lanes.get_mut(lane) {
+                    Some(lane) => lane.slot = slot,
+                    None => {
+                        let state = State::Waiting { text: "", loud: false };
+                        let device_id = device_id.clone();
+                        self.lanes.insert(*lane, Lane { slot, device_id, state, since: now });
+                    }
+                }
+            }
+            BenchEvent::Unplugged { lane } => drop(self.lanes.remove(lane)),
+            BenchEvent::Waiting { lane, why } => {
+                self.set(
+                    *lane,
+                    State::Waiting { text: waiting_text(*why), loud: *why == Waiting::Scan },
+                    now,
+                );
+            }
+            BenchEvent::LeftAlone { lane, why } => {
+                self.set(*lane, State::LeftAlone(left_alone_text(*why)), now);
+            }
+            BenchEvent::Remark { lane, text: said } => {
+                if let Some(Lane { state: State::Passed { text, warned, .. }, .. }) = self.lanes.get_mut(lane)
+                {
+                    (*text, *warned) = (clean(said), true);
+                }
+            }
+            BenchEvent::Hook { lane, hook, error: Some(error) } => {
+                let said = format!("{hook} failed: {error}");
+                match self.lanes.get_mut(lane).map(|lane| &mut lane.state) {
+                    Some(State::Passed { text, warned, .. }) => (*text, *warned) = (said, true),
+                    _ => self.news = said,
+                }
+            }
+            BenchEvent::Hook { .. } => {}
+            BenchEvent::Scanned { .. } | BenchEvent::LeftOver { .. } | BenchEvent::Benches { .. } => {
+                self.news = news(event);
+            }
+            BenchEvent::Trouble { with, why: Some(why) } => {
+                self.troubles.insert(with, clean(why));
+            }
+            BenchEvent::Trouble { with, why: None } => drop(self.troubles.remove(with)),
+            BenchEvent::Stopping { why } => self.stopping = Some(*why),
+            BenchEvent::Ended(_) => {}
+        }
+    }
+
+    fn frame(&self, size: Size, now: Instant, _last: bool) -> Vec<String> {
+        let mut lines = self.head(size.columns, now);
+        // The cursor stands below the last line.
+        let room = size.rows.saturating_sub(lines.len() + 1);
+        lines.extend(self.body(room, size.columns, now));
+        lines.truncate(size.rows.saturating_sub(1));
+        lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::model::{Events, Failure, Outcome, Part, Step};
+
+    const SIZE: Size = Size { rows: 24, columns: 79 };
+
+    /// A bench, driven by what happens there.
+    struct Desk {
+        view: BenchLines,
+        now: Instant,
+    }
+
+    impl Desk {
+        fn new() -> Self {
+            let begun = Instant::now();
+            let wording = Wording {
+                hint: |failure| format!("do something about {}", failure.code.as_str()),
+                exit_code: |_| 1,
+            };
+            let view = BenchLines::new(Paint(false), "bench pi-7, product 1319".into(), wording, begun);
+            Self { view, now: begun }
+        }
+
+        fn later(&mut self, seconds: u64) {
+            self.now += Duration::from_secs(seconds);
+        }
+
+        fn on(&mut self, event: BenchEvent) {
+            self.view.take(&event, self.now);
+        }
+
+        fn plug(&mut self, lane: usize) {
+            let device_id = DeviceId::parse(&format!("3b00210017473532363430{lane:02}")).ok();
+            let slot = format!("1-1.{}.{}", lane / 8 + 1, lane % 8 + 1);
+            self.on(BenchEvent::Plugged { lane, slot, device_id });
+        }
+
+        fn run(&mut self, lane: usize, kind: EventKind) {
+            let (sender, inbox) = mpsc::channel();
+            Events::new(lane, move |event| drop(sender.send(event))).send(kind);
+            self.on(BenchEvent::Run(inbox.recv().unwrap()));
+        }
+
+        fn step(&mut self, lane: usize, step: Step) {
+            self.run(lane, EventKind::StepStarted { step });
+        }
+
+        fn pass(&mut self, lane: usize, already: bool) {
+            let summary = Summary {
+                part: Part::Whole,
+                device_id: None,
+                platform: None,
+                firmware: None,
+                customer: crate::model::Customer::parse("ann@example.com").ok(),
+                product: None,
+                already,
+                dry_run: false,
+            };
+            let took = Duration::from_millis(9600);
+            self.run(lane, EventKind::RunEnded { result: Ok(summary), device_id: None, took });
+        }
+
+        fn fail(&mut self, lane: usize, code: FailureCode) {
+            let result = Err(Arc::new(Failure::new(code, "no")));
+            let took = Duration::from_millis(12_300);
+            self.run(lane, EventKind::RunEnded { result, device_id: None, took });
+        }
+
+        #[track_caller]
+        fn shown(&self, size: Size) -> String {
+            let lines = self.view.frame(size, self.now, false);
+            assert!(lines.len() < size.rows, "{lines:#?}");
+            let widest = lines.iter().map(|line| console::measure_text_width(line)).max();
+            assert!(widest <= Some(size.columns), "{lines:#?}");
+            lines.join("\n")
+        }
+    }
+
+    #[test]
+    fn a_few_boards_have_all_that_there_is_to_say() {
+        let mut desk = Desk::new();
+        (0..8).for_each(|lane| desk.plug(lane));
+        desk.on(BenchEvent::LeftAlone { lane: 6, why: LeftAlone::NotMeant });
+        desk.on(BenchEvent::Waiting { lane: 7, why: Waiting::FreeLane });
+        (0..6).for_each(|lane| desk.step(lane, Step::Listening));
+        desk.later(725);
+        desk.pass(0, false);
+        desk.pass(1, true);
+        desk.fail(2, FailureCode::NotVerified);
+        desk.step(3, Step::Verify);
+        let action = Action::HoldSetupButton;
+        desk.run(4, EventKind::ActionNeeded { step: Step::Listening, action });
+        desk.fail(5, FailureCode::PulledOut);
+        insta::assert_snapshot!(desk.shown(SIZE));
+    }
+
+    /// 64 boards, of which these failed and these passed; the others are under way.
+    fn full(failed: std::ops::Range<usize>, passed: std::ops::Range<usize>) -> Desk {
+        let mut desk = Desk::new();
+        (0..64).for_each(|lane| desk.plug(lane));
+        (0..64).for_each(|lane| desk.step(lane, if lane % 2 == 0 { Step::KnowDevice } else { Step::Verify }));
+        desk.later(3661);
+        failed.for_each(|lane| desk.fail(lane, FailureCode::NotListening));
+        passed.for_each(|lane| desk.pass(lane, false));
+        desk
+    }
+
+    #[test]
+    fn of_64_lanes_all_that_are_under_way_are_seen() {
+        insta::assert_snapshot!(full(0..0, 0..0).shown(SIZE));
+    }
+
+    #[test]
+    fn of_64_lanes_those_that_passed_give_way_first() {
+        insta::assert_snapshot!(full(0..3, 3..51).shown(SIZE));
+    }
+
+    #[test]
+    fn of_64_lanes_those_that_failed_stay_longest() {
+        insta::assert_snapshot!(full(0..16, 16..20).shown(SIZE));
+        insta::assert_snapshot!(full(0..40, 40..50).shown(SIZE));
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_bench_itself_stands_above_the_boards() {
+        let mut desk = full(0..1, 1..64);
+        let why = Some("it cannot be written: the disk is full".into());
+        desk.on(BenchEvent::Trouble { with: "LEDGER", why });
+        desk.on(BenchEvent::Stopping { why: Stopping::Asked });
+        desk.on(BenchEvent::Benches { alive: 2 });
+        insta::assert_snapshot!(desk.shown(SIZE));
+        desk.on(BenchEvent::Trouble { with: "LEDGER", why: None });
+        assert!(!desk.shown(SIZE).contains("LEDGER"));
+    }
+
+    #[test]
+    fn a_line_goes_with_its_board_and_its_verdict_stays_in_the_count() {
+        let mut desk = full(0..2, 2..64);
+        (0..64).for_each(|lane| desk.on(BenchEvent::Unplugged { lane }));
+        assert_eq!(desk.shown(SIZE), "bench pi-7, product 1319  62 passed, 2 failed, 0 under way  1:01:01");
+        desk.plug(0);
+        desk.pass(0, false);
+        assert!(desk.shown(SIZE).contains("63 passed, 1 failed"), "{}", desk.shown(SIZE));
+    }
+
+    #[test]
+    fn no_terminal_is_too_small() {
+        for rows in 3..30 {
+            for columns in [40, 79, 120] {
+                for desk in [full(0..0, 0..0), full(0..16, 16..20), full(0..64, 0..0), full(0..0, 0..64)] {
+                    desk.shown(Size { rows, columns });
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn texts_from_outside_cannot_move_the_cursor() {
+        let mut desk = Desk::new();
+        desk.on(BenchEvent::Plugged { lane: 0, slot: "a\u{1b}[2J".into(), device_id: None });
+        desk.on(BenchEvent::Scanned { text: "b\u{1b}[2J".into(), taken: true });
+        assert!(!desk.shown(SIZE).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn sockets_are_sorted_as_people_count() {
+        let mut slots = ["1-1.10", "B1", "1-1.2", "A10", "A2"];
+        slots.sort_by_key(|slot| natural(slot));
+        assert_eq!(slots, ["1-1.2", "1-1.10", "A2", "A10", "B1"]);
+    }
+
+    #[test]
+    fn the_shift_says_what_it_came_to() {
+        let mut shift = Shift::begin();
+        let mut take = |key: &str, kind| {
+            let (sender, inbox) = mpsc::channel();
+            Events::new(0, move |event| drop(sender.send(event))).send(kind);
+            shift.take(
+                key,
+                DeviceId::parse("3b0021001747353236343033").ok().as_ref(),
+                &inbox.recv().unwrap(),
+            );
+        };
+        for code in [FailureCode::NotVerified, FailureCode::NotVerified, FailureCode::NoAnswer] {
+            let result = Err(Arc::new(Failure::new(code, "no")));
+            take(
+                &fastrand::u64(..).to_string(),
+                EventKind::RunEnded { result, device_id: None, took: Duration::ZERO },
+            );
+        }
+        let took = Duration::from_millis(9600);
+        take(
+            "a",
+            EventKind::StepEnded { step: Step::Verify, outcome: Outcome::Done, note: String::new(), took },
+        );
+        assert_eq!(
+            shift_lines(&shift)[1..].join("\n"),
+            "  passed     0\n  failed     3\n       1  no-answer\n       2  not-verified\n  \
+             slowest step  verify: 9.6 s on average, 9.6 s at most (3b0021001747353236343033)"
+        );
+    }
+}
