@@ -38,7 +38,7 @@ pub fn code(failure: FailureCode) -> u8 {
         F::NoDevice | F::SeveralDevices | F::PortForbidden | F::PortBusy | F::WrongDevice => NO_DEVICE,
         F::NotListening | F::InDialogue | F::NoAnswer | F::PulledOut | F::ConsoleStuck => NOT_LISTENING,
         F::FirmwareTooOld | F::CodeRefused | F::WifiRefused => DEVICE_REFUSED,
-        F::SignInRefused | F::SignInHeldBack => SIGN_IN_REFUSED,
+        F::SignInRefused | F::LoginRefused | F::SignInHeldBack => SIGN_IN_REFUSED,
         F::ProductNotVisible | F::WrongPlatform | F::ImportRefused | F::CloudRefused | F::CloudGarbled => {
             CLOUD_REFUSED
         }

@@ -42,8 +42,9 @@ pub fn hint(failure: &Failure) -> String {
         F::SignInRefused => {
             "check PARTICLE_CLIENT_ID and PARTICLE_CLIENT_SECRET (or PARTICLE_ACCESS_TOKEN); the client must be made inside the product, not in the account"
         }
+        F::LoginRefused => "check the name, the password and the one-time code: ten refusals in a row lock this whole site out of the cloud for 30 minutes",
         F::SignInHeldBack => {
-            "correct the client id or secret, and run this again; the same ones are tried again after 30 minutes"
+            "correct what is signed in with, and run this again; the same is tried again after 30 minutes"
         }
         F::ProductNotVisible => {
             "check the product's number or slug, and that the OAuth client was made inside this product: one made at account level does not work for it"

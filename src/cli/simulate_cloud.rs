@@ -20,7 +20,8 @@ use crate::{
 /// Run a simulated Particle cloud on a loopback port, until Ctrl-C
 ///
 /// Prints one line of JSON on standard output when it is ready: api_url, product, product_slug,
-/// client_id, client_secret, user_token; with TLS also ca_file, the certificate to trust.
+/// client_id, client_secret, user_token, user, user_password; with TLS also ca_file, the certificate to
+/// trust.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Where to listen; port 0 takes any free one
@@ -52,6 +53,9 @@ pub struct Args {
     /// The platform that the product is for: 6 Photon, 8 P1
     #[arg(long, value_name = "ID", default_value_t = 6)]
     pub platform: u16,
+    /// Ask the developer, who signs in with a password, for a one-time code, which is always this one
+    #[arg(long, value_name = "CODE")]
+    pub one_time_code: Option<String>,
 }
 
 /// On or off.
@@ -73,6 +77,7 @@ pub async fn run(args: Args, stop: impl Future<Output = ()>) -> Result<(), Failu
         limits: args.limits == Switch::On,
         faults: args.faults,
         platform_id: args.platform,
+        one_time_code: args.one_time_code,
         ..CloudConfig::default()
     };
     let cloud = SimCloud::start(config).await.map_err(|error| {

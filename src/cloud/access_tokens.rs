@@ -1,13 +1,14 @@
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::{
     Cloud, CloudError,
     auth::Subject,
-    http::{Answer, Call, Kind},
+    devices::text,
+    http::{Answer, Call, Kind, Signature},
     token_store::unix_now,
 };
 use crate::model::{Customer, Deadline, guard};
@@ -55,7 +56,20 @@ impl AccessToken {
         self
     }
 
-    pub(super) fn expires_at(&self) -> Option<u64> {
+    /// Takes a token that the user has given.
+    ///
+    /// # Errors
+    ///
+    /// `Configuration` for one that cannot go into a header.
+    pub fn given(text: &SecretString) -> Result<Self, CloudError> {
+        Self::parse(text.expose_secret(), None, true).ok_or_else(|| {
+            let why = "a token holds letters, digits and plain signs, but no blank";
+            CloudError::settings("the access token", why)
+        })
+    }
+
+    /// When it ends, in Unix seconds; absent if that is not known, or never.
+    pub fn expires_at(&self) -> Option<u64> {
         self.expires_at
     }
 
@@ -88,6 +102,43 @@ pub(super) fn read_token(answer: Answer) -> Result<AccessToken, CloudError> {
     })
 }
 
+/// What the cloud tells of a token; never its text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TokenInfo {
+    /// The OAuth client that it was made with; from outside, as is.
+    pub client: Option<String>,
+    /// When it ends, as the cloud writes it; absent: never.
+    pub expires_at: Option<String>,
+    /// What it is limited to, such as `customer=NAME`; none: not limited.
+    pub scopes: Vec<String>,
+}
+
+/// The reference says `client`; Particle's own JavaScript client expects `client_id`.
+#[derive(Deserialize)]
+struct InfoAnswer {
+    #[serde(default, deserialize_with = "text")]
+    client: Option<String>,
+    #[serde(default, deserialize_with = "text")]
+    client_id: Option<String>,
+    #[serde(default, deserialize_with = "text")]
+    expires_at: Option<String>,
+    #[serde(default)]
+    scopes: Value,
+}
+
+impl From<InfoAnswer> for TokenInfo {
+    fn from(wire: InfoAnswer) -> Self {
+        let scopes = match &wire.scopes {
+            Value::Array(scopes) => scopes.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+            Value::String(scopes) => scopes.split_whitespace().map(str::to_owned).collect(),
+            _ => Vec::new(),
+        };
+        Self { client: wire.client.or(wire.client_id), expires_at: wire.expires_at, scopes }
+    }
+}
+
+const CURRENT: [&str; 3] = ["v1", "access_tokens", "current"];
+
 impl Cloud {
     /// The token for the product's calls: the OAuth client's own, from the cache or by signing in,
     /// or, without a client, the user's.
@@ -108,21 +159,107 @@ impl Cloud {
         self.shared.sign_in_guard.refusal().cloned()
     }
 
+    /// The user's own token, if one was given.
+    pub fn user_token(&self) -> Option<&AccessToken> {
+        self.shared.user_token.as_ref()
+    }
+
+    /// A new token, which is not kept: of the OAuth client, or of one of its customers, which has to
+    /// exist. It ends after so many seconds (0 is never), or else when the cloud likes, usually after 90
+    /// days.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Cloud::product_token`]. For a customer that does not exist the cloud counts a refused
+    /// sign-in.
+    pub async fn create_token(
+        &self,
+        customer: Option<&Customer>,
+        seconds: Option<u32>,
+        deadline: Deadline,
+    ) -> Result<AccessToken, CloudError> {
+        let token = match customer {
+            Some(customer) => self.sign_in_as(customer, seconds, deadline).await?,
+            None => self.sign_in_for(seconds, deadline).await?,
+        };
+        Ok(if seconds == Some(0) { AccessToken { expires_at: None, ..token } } else { token })
+    }
+
+    /// `GET /v1/access_tokens/current`, signed with this token.
+    ///
+    /// # Errors
+    ///
+    /// `SignInRefused` for one that has expired or was revoked, besides what can go wrong in any call.
+    pub async fn token_info(&self, token: &AccessToken, deadline: Deadline) -> Result<TokenInfo, CloudError> {
+        let call = Call::get(&CURRENT).about(Kind::OfTokens);
+        let answer = self.send(&call, Signature::Bearer(token), deadline).await?;
+        answer.read("what a token is", |wire: InfoAnswer| Some(wire.into()))
+    }
+
+    /// `DELETE /v1/access_tokens/current`, signed with the token that ends by it. (`DELETE
+    /// /v1/access_tokens/TOKEN` would put it into a URL.) Says whether it was still valid.
+    ///
+    /// # Errors
+    ///
+    /// What can go wrong in any call.
+    pub async fn revoke_token(&self, token: &AccessToken, deadline: Deadline) -> Result<bool, CloudError> {
+        let call = Call::delete(&CURRENT).about(Kind::OfTokens);
+        match self.send(&call, Signature::Bearer(token), deadline).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.status == Some(401) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Revokes and forgets the token that is kept for the OAuth client, or for one of its customers. Says
+    /// whether it was still valid; nothing where none is kept.
+    ///
+    /// # Errors
+    ///
+    /// What can go wrong in any call; the token is kept then.
+    pub async fn revoke_kept_token(
+        &self,
+        customer: Option<&Customer>,
+        deadline: Deadline,
+    ) -> Result<Option<bool>, CloudError> {
+        let subject = customer.map_or(Subject::Product, Subject::Existing).key();
+        let Some(token) = self.shared.tokens.kept(&subject, deadline).await else { return Ok(None) };
+        let was_valid = self.revoke_token(&token, deadline).await?;
+        self.shared.tokens.forget(&subject, &token, deadline).await;
+        Ok(Some(was_valid))
+    }
+
     pub(super) async fn sign_in(&self, deadline: Deadline) -> Result<AccessToken, CloudError> {
-        let form = [("grant_type", "client_credentials")];
-        let call = Call::repeatable_post(&["oauth", "token"], &form).about(Kind::SignIn);
-        read_token(self.send_as_client(&call, deadline).await?)
+        self.sign_in_for(None, deadline).await
+    }
+
+    async fn sign_in_for(&self, seconds: Option<u32>, deadline: Deadline) -> Result<AccessToken, CloudError> {
+        self.grant(Kind::SignIn, &[], seconds, deadline).await
     }
 
     /// A token for a customer that exists.
     pub(super) async fn sign_in_as(
         &self,
         customer: &Customer,
+        seconds: Option<u32>,
         deadline: Deadline,
     ) -> Result<AccessToken, CloudError> {
         let scope = format!("customer={customer}");
-        let form = [("grant_type", "client_credentials"), ("scope", &scope)];
-        let call = Call::repeatable_post(&["oauth", "token"], &form).about(Kind::CustomerSignIn);
+        self.grant(Kind::CustomerSignIn, &[("scope", &scope)], seconds, deadline).await
+    }
+
+    async fn grant(
+        &self,
+        kind: Kind,
+        more: &[(&str, &str)],
+        seconds: Option<u32>,
+        deadline: Deadline,
+    ) -> Result<AccessToken, CloudError> {
+        let seconds = seconds.map(|seconds| seconds.to_string());
+        let mut form = vec![("grant_type", "client_credentials")];
+        form.extend(more);
+        form.extend(seconds.as_deref().map(|seconds| ("expires_in", seconds)));
+        let call = Call::repeatable_post(&["oauth", "token"], &form).about(kind);
         read_token(self.send_as_client(&call, deadline).await?)
     }
 }

@@ -21,6 +21,8 @@ pub(super) enum Subject<'a> {
     Product,
     /// A customer's, who is made if need be.
     Customer(&'a ProductRef, &'a Customer),
+    /// A customer's, who has to exist.
+    Existing(&'a Customer),
     /// The user's own.
     User,
 }
@@ -70,12 +72,31 @@ impl Tokens {
         Ok(token)
     }
 
+    /// The subject's token, if it is at hand or in the cache.
+    pub(super) async fn kept(&self, subject: &str, deadline: Deadline) -> Option<AccessToken> {
+        let slot = self.slot(subject);
+        let held = timeout_at(deadline.at, slot.lock()).await.ok()?;
+        match held.as_ref().filter(|token| token.is_fresh()) {
+            Some(token) => Some(token.clone().kept()),
+            None => self.on_disk(subject, |store, subject| store.load(subject)).await.flatten(),
+        }
+    }
+
+    /// Keeps a token that came by another call, in place of any other.
+    pub(super) async fn keep(&self, subject: &str, token: AccessToken, deadline: Deadline) {
+        let slot = self.slot(subject);
+        let Ok(mut held) = timeout_at(deadline.at, slot.lock()).await else { return };
+        let saved = token.clone();
+        self.on_disk(subject, move |store, subject| store.save(subject, &saved)).await;
+        *held = Some(token);
+    }
+
     /// Drops a token that was refused. One that has come in its place meanwhile stays.
     pub(super) async fn forget(&self, subject: &str, refused: &AccessToken, deadline: Deadline) {
         let slot = self.slot(subject);
         // Whoever asks for it next finds out that the time is up.
         let Ok(mut held) = timeout_at(deadline.at, slot.lock()).await else { return };
-        if held.as_ref().is_some_and(|token| token.expose() == refused.expose()) {
+        if held.as_ref().is_none_or(|token| token.expose() == refused.expose()) {
             *held = None;
             let refused = refused.clone();
             self.on_disk(subject, move |store, subject| store.remove(subject, &refused)).await;
@@ -100,7 +121,9 @@ impl Subject<'_> {
     /// The name under which its token is kept. The cloud's names know no case.
     pub(super) fn key(&self) -> String {
         match self {
-            Subject::Customer(_, customer) => format!("customer={}", customer.as_str().to_lowercase()),
+            Subject::Customer(_, customer) | Subject::Existing(customer) => {
+                format!("customer={}", customer.as_str().to_lowercase())
+            }
             Subject::Product | Subject::User => "product".into(),
         }
     }
@@ -151,6 +174,10 @@ impl Cloud {
             }
             Subject::Customer(product, customer) => {
                 Ok(self.customer_token(product, customer, deadline).await?.0)
+            }
+            Subject::Existing(customer) => {
+                let get = self.sign_in_as(customer, None, deadline);
+                self.shared.tokens.get_or(&subject.key(), deadline, get).await
             }
             Subject::Product | Subject::User => self.shared.user_token.clone().ok_or_else(|| {
                 let why = match subject {

@@ -70,7 +70,7 @@ impl Cloud {
     /// cannot be set up.
     pub fn new(settings: CloudSettings) -> Result<Self, CloudError> {
         let CloudSettings { api_url, client, user_token, cache_dir, roots } = settings;
-        let user_token = user_token.map(|text| parse_user_token(text.expose_secret())).transpose()?;
+        let user_token = user_token.as_ref().map(AccessToken::given).transpose()?;
         if let Some(client) = &client {
             check(client)?;
             guard(client.expose_secret());
@@ -155,11 +155,4 @@ fn check(client: &OAuthClient) -> Result<(), CloudError> {
         return Err(CloudError::settings("the OAuth client", why));
     }
     Ok(())
-}
-
-fn parse_user_token(text: &str) -> Result<AccessToken, CloudError> {
-    AccessToken::parse(text, None, true).ok_or_else(|| {
-        let why = "a token holds letters, digits and plain signs, but no blank";
-        CloudError::settings("the user's access token", why)
-    })
 }

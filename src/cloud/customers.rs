@@ -1,10 +1,12 @@
+use secrecy::{ExposeSecret, SecretString};
+
 use super::{
     AccessToken, Cloud, CloudError,
     access_tokens::read_token,
     auth::Subject,
     http::{Call, Kind},
 };
-use crate::model::{Customer, Deadline, ProductRef};
+use crate::model::{Customer, Deadline, ProductRef, guard};
 
 /// How a customer's token was come by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,10 +39,10 @@ impl Cloud {
         let mut was = CustomerWas::Cached;
         let get = async {
             let token;
-            (token, was) = match self.create_shadow_customer(product, customer, deadline).await {
+            (token, was) = match self.post_customer(product, customer, None, deadline).await {
                 Ok(token) => (token, CustomerWas::Created),
                 Err(refusal) if says_exists(&refusal, customer) => {
-                    (self.sign_in_as(customer, deadline).await?, CustomerWas::Existing)
+                    (self.sign_in_as(customer, None, deadline).await?, CustomerWas::Existing)
                 }
                 Err(error) => return Err(error),
             };
@@ -51,15 +53,66 @@ impl Cloud {
         Ok((token, was))
     }
 
-    /// `POST /v1/products/P/customers`. A repeated one hears that the customer exists.
-    async fn create_shadow_customer(
+    /// Makes a customer: a shadow customer, or with a password one that signs in by itself (simple auth).
+    /// Says `Created` or `Existing`; of one that existed nothing is changed, its password neither.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Cloud::customer_token`].
+    pub async fn create_customer(
+        &self,
+        product: &ProductRef,
+        customer: &Customer,
+        password: Option<&SecretString>,
+        deadline: Deadline,
+    ) -> Result<CustomerWas, CloudError> {
+        match self.post_customer(product, customer, password, deadline).await {
+            Ok(token) => {
+                let subject = Subject::Customer(product, customer).key();
+                self.shared.tokens.keep(&subject, token, deadline).await;
+                Ok(CustomerWas::Created)
+            }
+            Err(refusal) if says_exists(&refusal, customer) => Ok(CustomerWas::Existing),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// `DELETE /v1/products/P/customers/NAME`: the cloud revokes the customer's tokens and claim codes; its
+    /// devices stay in the product.
+    ///
+    /// # Errors
+    ///
+    /// `CloudRefused` with 404 for one that does not exist, besides what can go wrong in any call.
+    pub async fn delete_customer(
         &self,
         product: &ProductRef,
         customer: &Customer,
         deadline: Deadline,
+    ) -> Result<(), CloudError> {
+        let path = ["v1", "products", product.as_str(), "customers", customer.as_str()];
+        self.send_as(Subject::Product, &Call::delete(&path), deadline).await?;
+        let subject = Subject::Customer(product, customer).key();
+        if let Some(token) = self.shared.tokens.kept(&subject, deadline).await {
+            self.shared.tokens.forget(&subject, &token, deadline).await;
+        }
+        Ok(())
+    }
+
+    /// `POST /v1/products/P/customers`. A repeated one hears that the customer exists.
+    async fn post_customer(
+        &self,
+        product: &ProductRef,
+        customer: &Customer,
+        password: Option<&SecretString>,
+        deadline: Deadline,
     ) -> Result<AccessToken, CloudError> {
         let path = ["v1", "products", product.as_str(), "customers"];
-        let form = [("email", customer.as_str()), ("no_password", "true")];
+        password.iter().for_each(|password| guard(password.expose_secret()));
+        let choice = match password {
+            Some(password) => ("password", password.expose_secret()),
+            None => ("no_password", "true"),
+        };
+        let form = [("email", customer.as_str()), choice];
         let call = Call::repeatable_post(&path, &form).about(Kind::CreateCustomer);
         read_token(self.send_as_client(&call, deadline).await?)
     }

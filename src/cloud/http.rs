@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{
     AccessToken, ApiUrl, Cloud, CloudError, OAuthClient,
-    sign_in_guard::Verdict,
+    sign_in_guard::{SignInGuard, Verdict},
     words::{error_word, json_words, outline, words},
 };
 use crate::model::{Deadline, FailureCode};
@@ -48,6 +48,12 @@ pub(super) enum Kind {
     SignIn,
     /// A token for one of its customers.
     CustomerSignIn,
+    /// A token for a person, who has a password.
+    LogIn,
+    /// The one-time code that follows a password.
+    OneTimeCode,
+    /// Showing and revoking tokens, which is limited like user creation.
+    OfTokens,
     /// Also signed with the OAuth client's secret, and limited like user creation.
     CreateCustomer,
     /// 403 and 404 tell of the product, not of something in it.
@@ -96,10 +102,12 @@ impl<'a> Call<'a> {
 #[derive(Clone, Copy)]
 pub(super) enum Signature<'a> {
     Client(&'a OAuthClient),
+    /// The client that everybody signs in with who has a password, and whoever counts that.
+    Person(&'a OAuthClient, &'a SignInGuard),
     Bearer(&'a AccessToken),
 }
 
-/// An answer of 200 or so, with no error inside. Not printable: it may hold a token.
+/// An answer of 200 or so, with no error inside; or 403 for a password that leads on to a code. Not printable: it may hold a token.
 pub(super) struct Answer {
     call: String,
     status: u16,
@@ -107,6 +115,11 @@ pub(super) struct Answer {
 }
 
 impl Answer {
+    /// Whether a one-time code has to follow.
+    pub(super) fn is_half_a_login(&self) -> bool {
+        self.status == 403
+    }
+
     /// Reads it as what it should be; `what` with its article, for the error.
     pub(super) fn read<Wire: DeserializeOwned, T>(
         self,
@@ -123,8 +136,8 @@ impl Answer {
 
 /// What came of a try that failed.
 #[derive(Debug)]
-struct Trouble {
-    error: CloudError,
+pub(super) struct Trouble {
+    pub error: CloudError,
     again: Again,
     /// The cloud's own wish.
     retry_after: Option<Duration>,
@@ -192,11 +205,14 @@ impl Cloud {
         signature: Signature<'_>,
         deadline: Deadline,
     ) -> Result<Answer, Trouble> {
-        let permit = match signature {
-            Signature::Client(_) => {
-                Some(self.shared.sign_in_guard.enter(name, deadline).await.map_err(Trouble::last)?)
-            }
+        let guard = match signature {
+            Signature::Client(_) => Some(&self.shared.sign_in_guard),
+            Signature::Person(_, guard) => Some(guard),
             Signature::Bearer(_) => None,
+        };
+        let permit = match guard {
+            Some(guard) => Some(guard.enter(name, deadline).await.map_err(Trouble::last)?),
+            None => None,
         };
         let limit = TRY.min(deadline.left());
         let answer = match timeout(limit, self.exchange(call, signature)).await {
@@ -207,12 +223,14 @@ impl Cloud {
                 Err(Trouble::on_the_way(name, Again::IfRepeatable, said))
             }
         };
-        if let Some(permit) = permit {
+        if let Some((guard, permit)) = guard.zip(permit) {
             let verdict = match &answer {
+                // The password was right, and the one-time code is still to come.
+                Ok(answer) if answer.is_half_a_login() => Verdict::Unknown,
                 Ok(_) => Verdict::Accepted,
                 Err(trouble) => verdict(call.kind, &trouble.error),
             };
-            self.shared.sign_in_guard.settle(permit, verdict).await;
+            guard.settle(permit, verdict).await;
         }
         answer
     }
@@ -222,34 +240,41 @@ impl Cloud {
         let mut request = self.shared.http.request(call.method.clone(), url);
         // Both mark the header as sensitive, which keeps it out of logs and HTTP/2's tables.
         request = match signature {
-            Signature::Client(client) => request.basic_auth(&client.id, Some(client.expose_secret())),
+            Signature::Client(client) | Signature::Person(client, _) => {
+                request.basic_auth(&client.id, Some(client.expose_secret()))
+            }
             Signature::Bearer(token) => request.bearer_auth(token.expose()),
         };
         if call.method == Method::POST {
             request = request.form(call.form);
         }
-        let mut response = request.send().await?;
-        let mut raw = Raw {
-            status: response.status(),
-            headers: std::mem::take(response.headers_mut()),
-            body: Vec::new(),
-            too_long: false,
-        };
-        loop {
-            let chunk = match response.chunk().await {
-                // The status is enough to stop at: above all, a refused sign-in is not tried again.
-                Err(_) if !raw.status.is_success() => break,
-                chunk => chunk?,
-            };
-            let Some(chunk) = chunk else { break };
-            raw.too_long = raw.body.len() + chunk.len() > MOST;
-            if raw.too_long {
-                break;
-            }
-            raw.body.extend_from_slice(&chunk);
-        }
-        Ok(raw)
+        receive(request).await
     }
+}
+
+/// Sends it, and reads the answer whatever it is.
+pub(super) async fn receive(request: reqwest::RequestBuilder) -> reqwest::Result<Raw> {
+    let mut response = request.send().await?;
+    let mut raw = Raw {
+        status: response.status(),
+        headers: std::mem::take(response.headers_mut()),
+        body: Vec::new(),
+        too_long: false,
+    };
+    loop {
+        let chunk = match response.chunk().await {
+            // The status is enough to stop at: above all, a refused sign-in is not tried again.
+            Err(_) if !raw.status.is_success() => break,
+            chunk => chunk?,
+        };
+        let Some(chunk) = chunk else { break };
+        raw.too_long = raw.body.len() + chunk.len() > MOST;
+        if raw.too_long {
+            break;
+        }
+        raw.body.extend_from_slice(&chunk);
+    }
+    Ok(raw)
 }
 
 impl Trouble {
@@ -278,21 +303,24 @@ fn verdict(kind: Kind, error: &CloudError) -> Verdict {
         _ => false,
     };
     match error.code {
-        FailureCode::SignInRefused => Verdict::Refused(error.clone()),
+        // Another code may be right.
+        FailureCode::LoginRefused if kind == Kind::OneTimeCode => Verdict::Counted,
+        FailureCode::SignInRefused | FailureCode::LoginRefused => Verdict::Refused(error.clone()),
         _ if refused => Verdict::Counted,
         _ => Verdict::Unknown,
     }
 }
 
-struct Raw {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Vec<u8>,
-    too_long: bool,
+/// An answer as it came.
+pub(super) struct Raw {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+    pub too_long: bool,
 }
 
 /// Tells a good answer from the many others.
-fn judge(kind: Kind, name: &str, raw: &Raw) -> Result<Answer, Trouble> {
+pub(super) fn judge(kind: Kind, name: &str, raw: &Raw) -> Result<Answer, Trouble> {
     let status = raw.status.as_u16();
     if raw.status.is_success() {
         let json = good_json(raw).map_err(|(code, again, said)| Trouble {
@@ -302,10 +330,19 @@ fn judge(kind: Kind, name: &str, raw: &Raw) -> Result<Answer, Trouble> {
         })?;
         return Ok(Answer { call: name.to_owned(), status, json });
     }
-    let invalid_client = || error_word(&raw.body).is_some_and(|word| word == "invalid_client");
+    let says = |what: &str| error_word(&raw.body).is_some_and(|word| word == what);
+    let invalid_client = || says("invalid_client");
+    if status == 403 && kind == Kind::LogIn && says("mfa_required") {
+        // Serde has read it once already.
+        let json = serde_json::from_slice(&raw.body).unwrap_or_default();
+        return Ok(Answer { call: name.to_owned(), status, json });
+    }
     let (code, again) = match status {
         400..=499 if invalid_client() => (FailureCode::SignInRefused, Again::Never),
         400 if kind == Kind::SignIn => (FailureCode::SignInRefused, Again::Never),
+        400 | 401 | 403 if matches!(kind, Kind::LogIn | Kind::OneTimeCode) => {
+            (FailureCode::LoginRefused, Again::Never)
+        }
         401 => (FailureCode::SignInRefused, Again::Never),
         403 | 404 if matches!(kind, Kind::OfProduct | Kind::CreateCustomer) => {
             (FailureCode::ProductNotVisible, Again::Never)
@@ -366,7 +403,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// A request without an answer.
-fn lost(name: &str, error: &reqwest::Error) -> Trouble {
+pub(super) fn lost(name: &str, error: &reqwest::Error) -> Trouble {
     let chain = || std::iter::successors(Some(error as &dyn Error), |e| (*e).source());
     // The innermost cause says what happened; those around it say "error sending request".
     let cause = chain().last().map(ToString::to_string).unwrap_or_default();

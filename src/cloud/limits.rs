@@ -40,8 +40,8 @@ impl Limits {
 
     fn own(&self, kind: Kind) -> Option<&Limit> {
         match kind {
-            Kind::SignIn | Kind::CustomerSignIn => Some(&self.sign_ins),
-            Kind::CreateCustomer => Some(&self.customers),
+            Kind::SignIn | Kind::CustomerSignIn | Kind::LogIn | Kind::OneTimeCode => Some(&self.sign_ins),
+            Kind::CreateCustomer | Kind::OfTokens => Some(&self.customers),
             Kind::OfProduct | Kind::Other => None,
         }
     }

@@ -9,7 +9,8 @@
 //! | `limits` | keeps under the cloud's rate limits |
 //! | `roots` | authorities that are trusted besides the computer's own |
 //! | `error`, `words` | what went wrong, and what the cloud said about it |
-//! | `products`, `devices`, `customers`, `claim_codes`, `access_tokens` | the calls |
+//! | `products`, `devices`, `customers`, `claim_codes`, `access_tokens`, `oauth_clients`, `login` | the calls |
+//! | `any_call` | any other call, for people who know what they want |
 //!
 //! # What is relied on
 //!
@@ -22,6 +23,11 @@
 //! not inside the product, signs in well but is refused by the product's calls. With
 //! `scope=customer=NAME` the same call answers a token of a customer that exists. Tokens travel in
 //! the `Authorization` header; the older ways, in a query or a form, get logged on the way.
+//!
+//! People sign in with a name and a password: the same call with `grant_type=password` and the public
+//! client `particle:particle`. An account with an authenticator is answered 403 with `mfa_required` and an
+//! `mfa_token`, which goes with the one-time code into `grant_type=urn:custom:mfa-otp` (both as in
+//! Particle's JavaScript client, 12.0). A wrong password is `invalid_grant` and counts like a wrong secret.
 //!
 //! **Refusals.** `invalid_token` with 401: the token has expired or was revoked; a new one is got
 //! once and the call is repeated once. `invalid_client` with 400 or 401: wrong id or secret; never
@@ -56,6 +62,7 @@
 //! customer that exists, a second token or claim code leaves an unused one behind.
 
 mod access_tokens;
+mod any_call;
 mod api_url;
 mod auth;
 mod claim_codes;
@@ -66,6 +73,8 @@ mod error;
 mod http;
 mod limits;
 mod list;
+mod login;
+mod oauth_clients;
 mod products;
 mod roots;
 #[cfg(test)]
@@ -74,7 +83,8 @@ mod sign_in_guard;
 mod token_store;
 mod words;
 
-pub use access_tokens::AccessToken;
+pub use access_tokens::{AccessToken, TokenInfo};
+pub use any_call::{AnyAnswer, AnyBody, AnyCall, ApiPath, TokenIn, Who, is_secret_name};
 pub use api_url::ApiUrl;
 pub use client::{Cloud, CloudSettings, OAuthClient};
 pub use customers::CustomerWas;
@@ -82,5 +92,7 @@ pub use devices::{DeviceRecord, Import};
 pub use error::CloudError;
 pub use http::RetryNotice;
 pub use list::Listed;
+pub use login::{HalfLogin, LogIn, Login, LoginStore};
+pub use oauth_clients::{ClientRecord, NewClient};
 pub use products::Product;
 pub use roots::RootCertificates;

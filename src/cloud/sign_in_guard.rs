@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -83,7 +84,7 @@ pub(super) struct SignInGuard {
 struct Inner {
     file: Option<PathBuf>,
     /// Stands in for the file where there is none.
-    memory: Mutex<Record>,
+    memory: Arc<Mutex<Record>>,
     credentials: String,
 }
 
@@ -93,8 +94,23 @@ impl SignInGuard {
             client.map(|client| sha256(&[&client.id, client.expose_secret()])).unwrap_or_default();
         let file = cache_dir
             .map(|dir| dir.join("sign-ins").join(format!("{}.json", sha256(&[&api_url.to_string()]))));
+        Self::of(Inner { file, memory: Arc::default(), credentials })
+    }
+
+    /// Counts with this one, for other credentials: those of a person.
+    ///
+    /// A password may be weak, so what is stored to tell it from the next one (eight bits) is far too
+    /// little to find it by.
+    pub(super) fn of_person(&self, user: &str, password: &SecretString) -> Self {
+        let fingerprint = sha256(&["person", &user.to_lowercase(), password.expose_secret()]);
+        let credentials = format!("{}{}", sha256(&["person", &user.to_lowercase()]), &fingerprint[..2]);
+        let Inner { file, memory, .. } = &*self.inner;
+        Self::of(Inner { file: file.clone(), memory: memory.clone(), credentials })
+    }
+
+    fn of(inner: Inner) -> Self {
         Self {
-            inner: Arc::new(Inner { file, memory: Mutex::default(), credentials }),
+            inner: Arc::new(inner),
             together: Arc::new(Semaphore::new(AT_ONCE)),
             alone: Arc::new(Semaphore::new(1)),
             refused: OnceLock::new(),

@@ -7,7 +7,7 @@ use std::{
     time::SystemTime,
 };
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
 use super::{AccessToken, ApiUrl};
@@ -38,7 +38,7 @@ impl TokenStore {
 
     /// The token, if there is one that can be trusted and still lives.
     pub(super) fn load(&self, subject: &str) -> Option<AccessToken> {
-        let stored = match read(&self.path(subject)) {
+        let stored = match read::<Stored>(&self.path(subject)) {
             Ok(stored) => stored?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
@@ -64,7 +64,7 @@ impl TokenStore {
             token: token.expose().to_owned(),
             expires_at,
         };
-        if let Err(error) = self.write(&self.path(subject), &stored) {
+        if let Err(error) = write(&self.dir, &self.path(subject), &stored) {
             tracing::warn!(%error, "a token could not be cached");
         }
     }
@@ -81,18 +81,19 @@ impl TokenStore {
     fn path(&self, subject: &str) -> PathBuf {
         self.dir.join(format!("{}.json", sha256(&[&self.api_url, &self.client_id, subject])))
     }
-
-    /// Complete or not at all; temporary files are 0600 from the start.
-    fn write(&self, path: &Path, stored: &Stored) -> io::Result<()> {
-        private_dir(&self.dir)?;
-        let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
-        file.write_all(&serde_json::to_vec(stored)?)?;
-        file.persist(path)?;
-        Ok(())
-    }
 }
 
-fn read(path: &Path) -> io::Result<Option<Stored>> {
+/// Complete or not at all; temporary files are 0600 from the start.
+pub(super) fn write(dir: &Path, path: &Path, stored: &impl Serialize) -> io::Result<()> {
+    private_dir(dir)?;
+    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    file.write_all(&serde_json::to_vec(stored)?)?;
+    file.persist(path)?;
+    Ok(())
+}
+
+/// What [`write`] has written, if it can be trusted and understood.
+pub(super) fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
     let mut file = File::open(path)?;
     if !is_private(&file.metadata()?) {
         tracing::warn!("a cached token is not used, as its file is open to others");

@@ -40,6 +40,8 @@ pub enum FailureCode {
     WifiRefused,
     /// The cloud refused the credentials.
     SignInRefused,
+    /// The cloud refused a person's name, password or one-time code.
+    LoginRefused,
     /// This program stopped signing in, so that the cloud does not lock the site's address out.
     SignInHeldBack,
     /// The product does not exist, or this client may not see it.

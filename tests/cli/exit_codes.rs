@@ -47,7 +47,7 @@ fn every_failure_has_its_code() {
         (&[F::NoDevice, F::SeveralDevices, F::PortForbidden, F::PortBusy, F::WrongDevice], exit::NO_DEVICE),
         (&[F::NotListening, F::InDialogue, F::NoAnswer, F::ConsoleStuck], exit::NOT_LISTENING),
         (&[F::FirmwareTooOld, F::CodeRefused], exit::DEVICE_REFUSED),
-        (&[F::SignInRefused, F::SignInHeldBack], exit::SIGN_IN_REFUSED),
+        (&[F::SignInRefused, F::LoginRefused, F::SignInHeldBack], exit::SIGN_IN_REFUSED),
         (
             &[F::ProductNotVisible, F::WrongPlatform, F::ImportRefused, F::CloudRefused, F::CloudGarbled],
             exit::CLOUD_REFUSED,

@@ -56,7 +56,16 @@ fn the_cloud_says_on_one_line_how_to_reach_it_and_ends_well_on_a_signal() {
         let cloud = Running::start(home.command().args(["simulate", "cloud"]));
         assert_eq!(
             keys(&cloud.ready),
-            ["api_url", "client_id", "client_secret", "product", "product_slug", "user_token"]
+            [
+                "api_url",
+                "client_id",
+                "client_secret",
+                "product",
+                "product_slug",
+                "user",
+                "user_password",
+                "user_token"
+            ]
         );
         let (_, port) = cloud.ready["api_url"].as_str().unwrap().rsplit_once(':').unwrap();
         std::net::TcpStream::connect(("127.0.0.1", port.parse().unwrap())).unwrap();

@@ -16,9 +16,12 @@
 //! * Whoever presents a client's id and secret and is refused, at `/oauth/token` or when creating a
 //!   customer, has failed to sign in; so has who asks for a token of a customer that does not exist.
 //!   Ten failures in a row lock the address out of both for 30 minutes.
+//! * People sign in at `/oauth/token` with a password and the public client `particle:particle`; a wrong
+//!   password, and a wrong one-time code, count like a wrong secret. The real cloud does not publish
+//!   whether a one-time code that was wrong spoils its `mfa_token`, nor how long that lives: here it
+//!   stays good for 5 minutes. A customer with a password signs in with a client of its product.
 //! * Importing many devices with a file (`multipart/form-data`) is not there yet: such a body counts
-//!   as empty. Refresh tokens are given out and cannot be used; customers with a password can be
-//!   made and cannot sign in themselves.
+//!   as empty. Refresh tokens are given out and cannot be used.
 //!
 //! # The device's side, and control
 //!

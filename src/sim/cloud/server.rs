@@ -37,6 +37,8 @@ pub struct CloudConfig {
     pub product: u32,
     /// The platform that the product is for, such as 6 for the Photon.
     pub platform_id: u16,
+    /// What the developer's authenticator shows, always the same. Absent: the account has none.
+    pub one_time_code: Option<String>,
     /// How long a claim code works. The real lifetime is not published; an hour by default.
     pub claim_code_lifetime: Duration,
 }
@@ -52,6 +54,7 @@ impl Default for CloudConfig {
             faults: Vec::new(),
             product: 1319,
             platform_id: 6,
+            one_time_code: None,
             claim_code_lifetime: Duration::from_secs(60 * 60),
         }
     }
@@ -72,6 +75,10 @@ pub struct CloudInfo {
     pub client_secret: String,
     /// A token of the developer whose product it is; never expires.
     pub user_token: String,
+    /// The developer's name.
+    pub user: String,
+    /// The developer's password.
+    pub user_password: String,
 }
 
 /// A device that shall exist, as tests describe one; what is left out is plain.
@@ -153,6 +160,8 @@ impl SimCloud {
             client_id: home.client_id,
             client_secret: home.client_secret,
             user_token: home.user_token,
+            user: home.user,
+            user_password: home.user_password,
         }
     }
 
@@ -177,13 +186,17 @@ impl SimCloud {
         self.office.world().dump(self.office.clock.now())
     }
 
-    /// Every secret that it holds or has given out since it was started: clients' secrets, tokens,
-    /// claim codes. For tests that look for them where none may be.
+    /// Every secret that it holds or has given out since it was started: clients' secrets, passwords,
+    /// one-time codes, tokens, claim codes. For tests that look for them where none may be.
     pub fn secrets(&self) -> Vec<String> {
         let world = self.office.world();
         let clients = world.clients.values().map(|client| client.secret.clone());
-        let held = world.tokens.keys().chain(world.codes.keys()).cloned();
-        let mut secrets: Vec<_> = clients.chain(held).chain(world.given_out.iter().cloned()).collect();
+        let users =
+            world.users.values().flat_map(|user| [Some(user.password.clone()), user.one_time_code.clone()]);
+        let customers = world.products.values().flat_map(|product| product.customers.values());
+        let customers = customers.map(|customer| customer.password.clone());
+        let held = world.tokens.keys().chain(world.codes.keys()).chain(&world.given_out).cloned();
+        let mut secrets: Vec<_> = clients.chain(held).chain(users.chain(customers).flatten()).collect();
         secrets.sort_unstable();
         secrets.dedup();
         secrets

@@ -67,6 +67,26 @@ pub(super) struct Customer {
     pub(super) created_at: i64,
 }
 
+/// A developer, who signs in with a password.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct User {
+    /// As it was given; accounts are found by its lower case.
+    pub(super) name: String,
+    pub(super) password: String,
+    /// What the account's authenticator shows. Only accounts that have one are asked for it.
+    pub(super) one_time_code: Option<String>,
+}
+
+/// A sign-in whose password was right and whose one-time code is still to come.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct HalfSignedIn {
+    /// In lower case.
+    pub(super) user: String,
+    pub(super) expires_at: i64,
+    /// Seconds that the token shall live.
+    pub(super) lifetime: i64,
+}
+
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Client {
     pub(super) secret: String,
@@ -144,6 +164,12 @@ pub(super) struct World {
     pub(super) home: Home,
     pub(super) products: BTreeMap<u32, Product>,
     pub(super) clients: BTreeMap<String, Client>,
+    /// By lower-case name.
+    #[serde(default)]
+    pub(super) users: BTreeMap<String, User>,
+    /// By the token that the one-time code has to come with.
+    #[serde(default)]
+    pub(super) half_signed_in: HashMap<String, HalfSignedIn>,
     pub(super) tokens: HashMap<String, Token>,
     pub(super) codes: HashMap<String, Code>,
     pub(super) devices: BTreeMap<String, Device>,
@@ -168,6 +194,8 @@ pub(super) struct Home {
     pub(super) product: u32,
     pub(super) organization: String,
     pub(super) user: String,
+    #[serde(default)]
+    pub(super) user_password: String,
     pub(super) client_id: String,
     pub(super) client_secret: String,
     pub(super) user_token: String,
@@ -180,6 +208,7 @@ impl World {
             product: config.product,
             organization: "provision-sim".into(),
             user: "developer@simulated.example".into(),
+            user_password: hex(20),
             client_id: format!("provision-sim-{}", fastrand::u32(1000..10_000)),
             client_secret: hex(40),
             user_token: hex(40),
@@ -190,6 +219,8 @@ impl World {
             home: home.clone(),
             products: BTreeMap::new(),
             clients: BTreeMap::new(),
+            users: BTreeMap::new(),
+            half_signed_in: HashMap::new(),
             tokens: HashMap::new(),
             codes: HashMap::new(),
             devices: BTreeMap::new(),
@@ -207,6 +238,14 @@ impl World {
                 name: "provision".into(),
                 kind: "installed".into(),
                 scope: None,
+            },
+        );
+        world.users.insert(
+            home.user.to_lowercase(),
+            User {
+                name: home.user.clone(),
+                password: home.user_password,
+                one_time_code: config.one_time_code.clone(),
             },
         );
         let account = Account::Owner(Owner::user(&home.user));

@@ -7,7 +7,7 @@ use crate::sim::cloud::{
     answer::{Answer, Refusal, Reply},
     call::Call,
     clock::rfc3339,
-    world::{Account, Owner, Token, World, hex},
+    world::{Account, HalfSignedIn, Owner, Token, World, hex},
 };
 
 /// Seconds that a token lives unless told otherwise: 90 days.
@@ -18,22 +18,16 @@ pub(super) async fn token(call: Call) -> Answer {
     call.answer_anybody(|world| {
         let credentials =
             call.basic.clone().or_else(|| call.param("client_id").zip(call.param("client_secret")));
-        let (client_id, product) = authenticate(&call, world, credentials)?;
-        if call.need("grant_type")? != "client_credentials" {
-            return Err(Refusal::oauth(
-                StatusCode::BAD_REQUEST,
-                "unsupported_grant_type",
-                "Only client_credentials is simulated",
-            ));
+        if credentials.as_ref().is_some_and(|(id, secret)| (id.as_str(), secret.as_str()) == PUBLIC) {
+            return person(&call, world);
         }
-        let lifetime = match call.param("expires_in") {
-            None => LIFETIME,
-            Some(text) => text
-                .parse()
-                .ok()
-                .filter(|seconds| (0..=i64::from(u32::MAX)).contains(seconds))
-                .ok_or_else(|| Refusal::malformed("expires_in is a number of seconds"))?,
-        };
+        let (client_id, product) = authenticate(&call, world, credentials)?;
+        match call.need("grant_type")?.as_str() {
+            "client_credentials" => {}
+            "password" if product.is_some() => return customer(&call, world, &client_id, product),
+            _ => return Err(unsupported("Not a grant of this client")),
+        }
+        let lifetime = lifetime(&call)?;
         let scope = call.param("scope");
         let account = match (&scope, product) {
             (None, product) => Account::Client { id: client_id.clone(), product },
@@ -57,6 +51,91 @@ pub(super) async fn token(call: Call) -> Answer {
         call.office.limits.signed_in(call.ip);
         Ok(Reply::Json(grant(world, account, &client_id, scope, lifetime, call.now)))
     })
+}
+
+/// The client of everybody who has a password, which is no secret.
+const PUBLIC: (&str, &str) = ("particle", "particle");
+/// How long a one-time code is waited for. Not published; a choice.
+const PATIENCE: i64 = 5 * 60 * 1000;
+
+/// `password`, and the `urn:custom:mfa-otp` that follows it for accounts with an authenticator.
+fn person(call: &Call, world: &mut World) -> Answer {
+    call.office.limits.check_lock(call.ip, call.now)?;
+    match call.need("grant_type")?.as_str() {
+        "password" => {
+            let (name, password) = (call.need("username")?.to_lowercase(), call.need("password")?);
+            let lifetime = lifetime(call)?;
+            match world.users.get(&name) {
+                Some(user) if user.password == password => {
+                    if user.one_time_code.is_none() {
+                        return Ok(signed_in(call, world, &name, lifetime));
+                    }
+                    let mfa_token = hex(40);
+                    world.given_out.push(mfa_token.clone());
+                    let half =
+                        HalfSignedIn { user: name, expires_at: call.now.saturating_add(PATIENCE), lifetime };
+                    world.half_signed_in.insert(mfa_token.clone(), half);
+                    // A refusal that changes something.
+                    world.dirty = true;
+                    let body = json!({
+                        "error": "mfa_required",
+                        "error_description": "Multi-factor authentication required",
+                        "mfa_token": mfa_token,
+                    });
+                    Err(Refusal::new(StatusCode::FORBIDDEN, body))
+                }
+                _ => Err(wrong(call, "User credentials are invalid")),
+            }
+        }
+        "urn:custom:mfa-otp" => {
+            let (mfa_token, code) = (call.need("mfa_token")?, call.need("otp")?);
+            let half =
+                world.half_signed_in.get(&mfa_token).filter(|half| half.expires_at > call.now).cloned();
+            let right = half.filter(|half| {
+                let user = world.users.get(&half.user);
+                user.and_then(|user| user.one_time_code.as_ref()).is_some_and(|its| *its == code)
+            });
+            let half = right.ok_or_else(|| wrong(call, "The one-time code is invalid"))?;
+            world.half_signed_in.remove(&mfa_token);
+            Ok(signed_in(call, world, &half.user, half.lifetime))
+        }
+        _ => Err(unsupported("Not a grant of the public client")),
+    }
+}
+
+fn signed_in(call: &Call, world: &mut World, user: &str, lifetime: i64) -> Reply {
+    call.office.limits.signed_in(call.ip);
+    Reply::Json(grant(world, Account::Owner(Owner::user(user)), PUBLIC.0, None, lifetime, call.now))
+}
+
+/// A simple-auth customer, who has a password, signs in with a client of its product.
+fn customer(call: &Call, world: &mut World, client_id: &str, product: Option<u32>) -> Answer {
+    let (name, password) = (call.need("username")?, call.need("password")?);
+    let product = product.and_then(|id| world.products.get(&id));
+    let known = product.and_then(|product| Some((product.id, product.customers.get(&name.to_lowercase())?)));
+    match known {
+        Some((product, customer)) if customer.password.as_ref() == Some(&password) => {
+            call.office.limits.signed_in(call.ip);
+            Ok(Reply::Json(grant_customer(world, product, &name, client_id, call.now)))
+        }
+        _ => Err(wrong(call, "User credentials are invalid")),
+    }
+}
+
+/// A refusal that counts towards the lock-out.
+fn wrong(call: &Call, why: &str) -> Refusal {
+    call.office.limits.sign_in_failed(call.ip, call.now);
+    Refusal::oauth(StatusCode::BAD_REQUEST, "invalid_grant", why)
+}
+
+fn unsupported(why: &str) -> Refusal {
+    Refusal::oauth(StatusCode::BAD_REQUEST, "unsupported_grant_type", why)
+}
+
+fn lifetime(call: &Call) -> Result<i64, Refusal> {
+    let Some(text) = call.param("expires_in") else { return Ok(LIFETIME) };
+    let seconds = text.parse().ok().filter(|seconds| (0..=i64::from(u32::MAX)).contains(seconds));
+    seconds.ok_or_else(|| Refusal::malformed("expires_in is a number of seconds"))
 }
 
 /// Who holds these credentials: the client's id and its product. A refusal counts towards the lock-out,
@@ -117,6 +196,20 @@ pub(super) fn grant_customer(
     grant(world, account, client_id, Some(format!("customer={name}")), LIFETIME, now)
 }
 
+/// `GET /v1/user`: with a user's token.
+pub(super) async fn user(call: Call) -> Answer {
+    call.answer(|world, caller| match &caller.account {
+        Account::Owner(Owner::User(name)) => {
+            let user = world.users.get(name);
+            Ok(Reply::Json(json!({
+                "username": user.map_or(name, |user| &user.name),
+                "mfa": {"enabled": user.is_some_and(|user| user.one_time_code.is_some())},
+            })))
+        }
+        _ => Err(Refusal::forbidden("This takes a user's token")),
+    })
+}
+
 /// `GET /v1/access_tokens/current`
 pub(super) async fn current(call: Call) -> Answer {
     call.answer(|world, caller| {
@@ -158,7 +251,10 @@ mod tests {
 
     use serde_json::{Value, json};
 
-    use crate::sim::cloud::harness::{ANN, Bench, got, token};
+    use crate::sim::cloud::{
+        CloudConfig,
+        harness::{ANN, Bench, Got, got, token},
+    };
 
     #[tokio::test]
     async fn credentials_are_taken_from_basic_form_and_json_but_never_from_the_url() {
@@ -206,8 +302,10 @@ mod tests {
             let (status, body) = bench.sign_in(id, secret, &form).await;
             assert_eq!((status, &body["error"]), (400, &json!(error)), "{form:?}");
         }
-        let fields = json!({"grant_type": "password", "client_id": id, "client_secret": secret});
+        let fields = json!({"grant_type": "implicit", "client_id": id, "client_secret": secret});
         assert_eq!(bench.post("/oauth/token", fields).await.1["error"], "unsupported_grant_type");
+        let everybody = bench.sign_in("particle", "particle", &[]).await;
+        assert_eq!(everybody.1["error"], "unsupported_grant_type");
     }
 
     #[tokio::test]
@@ -247,6 +345,71 @@ mod tests {
             assert_eq!(bench.sign_in(id, secret, &[("scope", "customer=x")]).await.0, 400);
         }
         assert_eq!(bench.sign_in(id, secret, &[]).await.0, 429);
+    }
+
+    /// The grant of people, with the public client.
+    async fn person(bench: &Bench, fields: &[(&str, &str)]) -> Got {
+        got(bench.request("POST", "/oauth/token").basic_auth("particle", Some("particle")).form(fields)).await
+    }
+
+    #[tokio::test]
+    async fn a_developer_signs_in_with_a_password_in_any_case_of_the_name() {
+        let bench = Bench::new().await;
+        let name = bench.info.user.to_uppercase();
+        let form = |password| [("grant_type", "password"), ("username", &*name), ("password", password)];
+        let (status, body) = person(&bench, &form("wrong")).await;
+        assert_eq!((status, &body["error"]), (400, &json!("invalid_grant")));
+        let token = token(person(&bench, &form(&bench.info.user_password)).await);
+        let (_, user) = bench.get("/v1/user", &token).await;
+        assert_eq!(user, json!({"username": bench.info.user, "mfa": {"enabled": false}}));
+        assert_eq!(bench.get("/v1/access_tokens/current", &token).await.1["client"], "particle");
+        assert_eq!(bench.get("/v1/user", &bench.product_token().await).await.0, 403);
+    }
+
+    #[tokio::test]
+    async fn an_account_with_an_authenticator_is_asked_for_its_code() {
+        let config = CloudConfig { one_time_code: Some("314159".into()), ..CloudConfig::default() };
+        let bench = Bench::with(config).await;
+        let password = &*bench.info.user_password;
+        let form = [("grant_type", "password"), ("username", &bench.info.user), ("password", password)];
+        let (status, body) = person(&bench, &form).await;
+        assert_eq!((status, &body["error"]), (403, &json!("mfa_required")));
+        let mfa_token = body["mfa_token"].as_str().unwrap();
+        let form = |code| [("grant_type", "urn:custom:mfa-otp"), ("mfa_token", mfa_token), ("otp", code)];
+        assert_eq!(person(&bench, &form("000000")).await.0, 400);
+        token(person(&bench, &form("314159")).await);
+        assert_eq!(person(&bench, &form("314159")).await.0, 400, "the token of the half sign-in is spent");
+        assert!(bench.cloud.secrets().iter().any(|secret| secret == mfa_token));
+    }
+
+    #[tokio::test]
+    async fn wrong_passwords_and_codes_lock_the_address_out_like_wrong_secrets() {
+        let bench = Bench::new().await;
+        let form = [("grant_type", "password"), ("username", &*bench.info.user), ("password", "wrong")];
+        for _ in 0..9 {
+            assert_eq!(person(&bench, &form).await.0, 400);
+        }
+        let form = [("grant_type", "urn:custom:mfa-otp"), ("mfa_token", "none"), ("otp", "000000")];
+        assert_eq!(person(&bench, &form).await.0, 400);
+        assert_eq!(person(&bench, &form).await.0, 429);
+        assert_eq!(bench.sign_in(&bench.info.client_id, &bench.info.client_secret, &[]).await.0, 429);
+    }
+
+    #[tokio::test]
+    async fn a_customer_with_a_password_signs_in_with_a_client_of_the_product() {
+        let bench = Bench::new().await;
+        let (id, secret) = (&bench.info.client_id, &bench.info.client_secret);
+        let request = bench.request("POST", "/v1/products/1319/customers").basic_auth(id, Some(secret));
+        token(got(request.form(&[("email", ANN), ("password", "hunter2-and-more")])).await);
+        let sign_in = async |name: &str, password: &str| {
+            let form = [("grant_type", "password"), ("username", name), ("password", password)];
+            got(bench.request("POST", "/oauth/token").basic_auth(id, Some(secret)).form(&form)).await
+        };
+        let (status, body) = sign_in(ANN, "hunter2-and-more").await;
+        assert_eq!((status, &body["scope"]), (200, &json!(format!("customer={ANN}"))));
+        assert_eq!(sign_in(ANN, "wrong").await.0, 400);
+        bench.create_customer("shadow").await;
+        assert_eq!(sign_in("shadow", "wrong").await.0, 400);
     }
 
     #[tokio::test]

@@ -14,6 +14,7 @@ pub(in crate::sim::cloud) fn api() -> Router<Arc<Office>> {
         .route("/oauth/token", post(sign_in::token))
         .route("/v1/access_tokens/current", get(sign_in::current).delete(sign_in::revoke_current))
         .route("/v1/access_tokens/{token}", delete(sign_in::revoke))
+        .route("/v1/user", get(sign_in::user))
         .route("/v1/user/products", get(products::mine))
         .route("/v1/orgs", get(products::organizations))
         .route("/v1/orgs/{organization}/products", get(products::of_organization))
