@@ -75,6 +75,7 @@ mod limits;
 mod list;
 mod login;
 mod oauth_clients;
+mod ownership;
 mod products;
 mod roots;
 #[cfg(test)]
@@ -96,3 +97,4 @@ pub use login::{HalfLogin, LogIn, Login, LoginStore};
 pub use oauth_clients::{ClientRecord, NewClient};
 pub use products::Product;
 pub use roots::RootCertificates;
+pub use sign_in_guard::RefusedSignIns;

@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use super::{
-    ApiUrl, CloudError, OAuthClient,
+    ApiUrl, Cloud, CloudError, OAuthClient,
     token_store::{private_dir, sha256, unix_now},
 };
 use crate::model::{Deadline, FailureCode};
@@ -30,6 +30,8 @@ use crate::model::{Deadline, FailureCode};
 const STOP_AT: u32 = 5;
 /// New credentials are likely the cure, so they may be tried a little longer.
 const STOP_NEW_CREDENTIALS_AT: u32 = 8;
+/// Where the cloud locks the address out.
+const LOCKED_OUT_AT: u32 = 10;
 /// The length of the cloud's lock-out.
 const LOCK_OUT: Duration = Duration::from_secs(30 * 60);
 /// How many sign-ins may be under way at once, so that a bench of many boards that starts with a
@@ -50,6 +52,36 @@ struct Record {
     last_at: u64,
     /// A fingerprint of the credentials that were refused last.
     credentials: String,
+}
+
+impl Record {
+    /// How long ago the last one was. A clock that was set back counts as time gone by: it must not lock us
+    /// out for years.
+    fn age(&self) -> Duration {
+        Duration::from_secs(unix_now().abs_diff(self.last_at))
+    }
+}
+
+/// The sign-ins in a row that the cloud refused to this computer, whoever tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct RefusedSignIns {
+    /// How many; those of more than half an hour ago do not count any more.
+    pub in_a_row: u32,
+    /// At how many this program stops sending the same credentials.
+    pub stops_at: u32,
+    /// At how many the cloud locks the address out.
+    pub locked_out_at: u32,
+}
+
+impl Cloud {
+    /// The sign-ins in a row that were refused so far. Sends nothing.
+    pub async fn refused_sign_ins(&self) -> RefusedSignIns {
+        let inner = self.shared.sign_in_guard.inner.clone();
+        // Fails only while the runtime shuts down.
+        let record = spawn_blocking(move || inner.look()).await.unwrap_or_default();
+        let in_a_row = if record.age() < LOCK_OUT { record.in_a_row } else { 0 };
+        RefusedSignIns { in_a_row, stops_at: STOP_AT, locked_out_at: LOCKED_OUT_AT }
+    }
 }
 
 /// What an answer says about the credentials.
@@ -232,6 +264,14 @@ impl Inner {
         *self.memory.lock().unwrap_or_else(PoisonError::into_inner) = record;
     }
 
+    /// The record, without making a file for one that is not there.
+    fn look(&self) -> Record {
+        match &self.file {
+            Some(path) if !path.exists() => Record::default(),
+            _ => self.load(Lock::Shared).1,
+        }
+    }
+
     fn refused_once_more(&self, record: Record) -> Record {
         Record {
             in_a_row: record.in_a_row.saturating_add(1),
@@ -242,8 +282,7 @@ impl Inner {
 
     /// Why it would be unwise to try now.
     fn objection(&self, record: &Record) -> Option<String> {
-        // A clock that was set back counts as time gone by: it must not lock us out for years.
-        let ago = Duration::from_secs(unix_now().abs_diff(record.last_at));
+        let ago = record.age();
         let same = record.credentials == self.credentials;
         let stop_at = if same { STOP_AT } else { STOP_NEW_CREDENTIALS_AT };
         if record.in_a_row < stop_at || ago >= LOCK_OUT {
@@ -285,7 +324,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::super::{
-        Cloud, CloudSettings,
+        CloudSettings,
         scripted::{SECRET, Scripted, settings, soon, token_answer},
     };
     use super::*;
@@ -377,6 +416,21 @@ mod tests {
         site.server.expect(SIGN_IN, 200, &token_answer("token-1"));
         site.sign_in(SECRET).await.unwrap();
         assert_eq!(site.record(), Record::default());
+    }
+
+    #[tokio::test]
+    async fn the_count_is_told_without_a_request_or_a_new_file_until_it_is_out_of_date() {
+        let site = Site::new().await;
+        assert_eq!(site.process(SECRET).refused_sign_ins().await.in_a_row, 0);
+        assert!(!site.dir.path().join("sign-ins").exists());
+        for _ in 0..3 {
+            site.server.expect(SIGN_IN, 401, REFUSED);
+            site.sign_in("wrong").await.unwrap_err();
+        }
+        let refused = site.process(SECRET).refused_sign_ins().await;
+        assert_eq!(refused, RefusedSignIns { in_a_row: 3, stops_at: 5, locked_out_at: 10 });
+        site.age(30 * 60);
+        assert_eq!(site.process(SECRET).refused_sign_ins().await.in_a_row, 0);
     }
 
     #[tokio::test]

@@ -20,11 +20,15 @@
 //!
 //! Steps have needs, not positions: what does not depend on each other runs at once.
 
+pub mod diagnosis;
+pub mod examine;
 pub mod parts;
 pub mod policy;
+pub mod release;
 pub mod run;
 mod steps;
 mod track;
+pub mod transfer;
 
 pub use policy::Policy;
 pub use run::{Job, Owner, run};
