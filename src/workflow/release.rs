@@ -133,10 +133,6 @@ pub(super) fn but(done: &str, failure: Failure) -> Failure {
 }
 
 /// The record of a device in the developer's own account. The account's list is what its token may see.
-async fn own(
-    cloud: &Cloud,
-    id: &DeviceId,
-    deadline: Deadline,
-) -> Result<Option<DeviceRecord>, CloudError> {
+async fn own(cloud: &Cloud, id: &DeviceId, deadline: Deadline) -> Result<Option<DeviceRecord>, CloudError> {
     Ok(cloud.user_devices(deadline).await?.into_iter().find(|device| device.id == *id))
 }
