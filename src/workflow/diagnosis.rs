@@ -418,7 +418,7 @@ impl Facts {
     pub fn device_id(&self) -> Option<&DeviceId> {
         self.identity()
             .map(|identity| &identity.id)
-            .or_else(|| self.wanted.device_id.as_ref())
+            .or(self.wanted.device_id.as_ref())
             .or_else(|| self.found()?.device_id.as_ref())
     }
 
