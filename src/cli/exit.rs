@@ -34,9 +34,11 @@ pub fn code(failure: FailureCode) -> u8 {
     use FailureCode as F;
     match failure {
         F::Unexpected => UNEXPECTED,
-        F::Configuration | F::WifiCannotArrive => USAGE,
+        F::Configuration | F::WifiCannotArrive | F::NoNetworkManager | F::NoWifi => USAGE,
         F::NoDevice | F::SeveralDevices | F::PortForbidden | F::PortBusy | F::WrongDevice => NO_DEVICE,
+        F::JoinForbidden => NO_DEVICE,
         F::NotListening | F::InDialogue | F::NoAnswer | F::PulledOut | F::ConsoleStuck => NOT_LISTENING,
+        F::NetworkNotSeen | F::JoinRefused | F::NetworkLost => NOT_LISTENING,
         F::FirmwareTooOld | F::CodeRefused | F::WifiRefused => DEVICE_REFUSED,
         F::SignInRefused | F::LoginRefused | F::SignInHeldBack => SIGN_IN_REFUSED,
         F::ProductNotVisible | F::WrongPlatform | F::ImportRefused | F::CloudRefused | F::CloudGarbled => {

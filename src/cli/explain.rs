@@ -39,6 +39,20 @@ pub fn hint(failure: &Failure) -> String {
         F::WifiRefused => {
             "check the network's name, kind and password; Photons join 2.4 GHz networks only"
         }
+        F::NoNetworkManager => {
+            "join the Photon's network yourself, and leave `--join` out: it needs NetworkManager 1.16 or later on the system's D-Bus"
+        }
+        F::NoWifi => "switch Wi-Fi on (`nmcli radio wifi on`), or name its interface with `--join-interface`; `nmcli device` lists them",
+        F::JoinForbidden => {
+            "run this in the session at the computer's screen, or as root; `nmcli general permissions` shows what this user may do"
+        }
+        F::NetworkNotSeen => {
+            "hold SETUP for 3 seconds until the status LED blinks dark blue, bring the board near, and look for its exact name with `nmcli device wifi list`"
+        }
+        F::JoinRefused => "bring the board nearer and run this again; or join its network yourself, and leave `--join` out",
+        F::NetworkLost => {
+            "if the status LED still blinks dark blue, bring the board nearer and run this again: it goes on where it stopped"
+        }
         F::SignInRefused => {
             "check PARTICLE_CLIENT_ID and PARTICLE_CLIENT_SECRET (or PARTICLE_ACCESS_TOKEN); the client must be made inside the product, not in the account"
         }

@@ -2,9 +2,13 @@
 
 use serde_json::json;
 
-use super::{environment::Environment, wire::WireArgs};
+use super::{
+    environment::Environment,
+    signals::Signals,
+    wire::{WireArgs, attend},
+};
 use crate::{
-    device::Manner,
+    device::{Manner, SetupDevice},
     model::{Failure, Identity},
 };
 
@@ -18,16 +22,20 @@ pub struct Args {
     wire: WireArgs,
 }
 
+impl Args {
+    /// The board that is meant.
+    pub fn device(&self) -> Result<Box<dyn SetupDevice>, Failure> {
+        self.wire.device(None, &Environment::of_process(), None)
+    }
+}
+
 /// Asks the board and gives what to print.
-pub async fn run(args: &Args, as_json: bool) -> Result<String, Failure> {
-    let mut device = args.wire.device(None, &Environment::of_process(), None)?;
-    let identity = async {
+pub async fn run(device: &mut dyn SetupDevice, as_json: bool, signals: &Signals) -> Result<String, Failure> {
+    let identity = attend(device, signals, async |device| {
         device.find().await?;
         device.reach(Manner::Tidy, &|_| {}).await
-    };
-    let identity = identity.await;
-    device.release().await;
-    identity.map(|identity| if as_json { as_line(&identity) } else { as_text(&identity) })
+    });
+    identity.await.map(|identity| if as_json { as_line(&identity) } else { as_text(&identity) })
 }
 
 fn as_text(identity: &Identity) -> String {

@@ -9,6 +9,8 @@ pub mod environment;
 pub mod exit;
 mod explain;
 mod identify;
+#[cfg(all(target_os = "linux", feature = "join"))]
+mod join;
 pub mod list;
 pub mod listing;
 mod logging;

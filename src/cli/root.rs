@@ -128,18 +128,14 @@ fn dispatch(cli: Cli) -> Result<(), ToldFailure> {
     match cli.command {
         None => run(&cli.run),
         Some(Command::Run(args)) => run(&args),
-        Some(Command::Identify(args)) => interruptible(async |signals| {
-            tokio::select! {
-                text = identify::run(&args, json) => Ok(print(&text?)?),
-                () = signals.first() => Err(Failure::new(FailureCode::Interrupted, "interrupted").into()),
-            }
-        }),
-        Some(Command::Scan(args)) => interruptible(async |signals| {
-            tokio::select! {
-                text = scan::run(&args, json) => Ok(print(&text?)?),
-                () = signals.first() => Err(Failure::new(FailureCode::Interrupted, "interrupted").into()),
-            }
-        }),
+        Some(Command::Identify(args)) => {
+            let mut device = args.device()?;
+            interruptible(async |signals| Ok(print(&identify::run(&mut *device, json, &signals).await?)?))
+        }
+        Some(Command::Scan(args)) => {
+            let mut device = args.device()?;
+            interruptible(async |signals| Ok(print(&scan::run(&mut *device, json, &signals).await?)?))
+        }
         Some(Command::Wifi(args)) => {
             let ready = set_wifi::Ready::new(&args)?;
             let _held = hold();

@@ -4,11 +4,12 @@ use serde_json::json;
 
 use super::{
     environment::Environment,
+    signals::Signals,
     wifi::{strongest_first, table_row},
-    wire::WireArgs,
+    wire::{WireArgs, attend},
 };
 use crate::{
-    device::Manner,
+    device::{Manner, SetupDevice},
     model::{Failure, FailureCode, ScannedNetwork},
 };
 
@@ -21,20 +22,24 @@ pub struct Args {
     wire: WireArgs,
 }
 
+impl Args {
+    /// The board that is meant.
+    pub fn device(&self) -> Result<Box<dyn SetupDevice>, Failure> {
+        self.wire.device(None, &Environment::of_process(), None)
+    }
+}
+
 /// Asks the board and gives what to print.
-pub async fn run(args: &Args, as_json: bool) -> Result<String, Failure> {
-    let mut device = args.wire.device(None, &Environment::of_process(), None)?;
+pub async fn run(device: &mut dyn SetupDevice, as_json: bool, signals: &Signals) -> Result<String, Failure> {
     if !device.may_cut_off_the_internet() {
         // It says so by itself, and need not be opened for that.
         return device.scan(&|_| {}).await.map(|_| String::new());
     }
-    let seen = async {
+    let seen = attend(device, signals, async |device| {
         device.reach(Manner::Tidy, &|_| {}).await?;
         device.scan(&|_| {}).await
-    };
-    let seen = seen.await;
-    device.release().await;
-    let seen = strongest_first(seen?);
+    });
+    let seen = strongest_first(seen.await?);
     if as_json {
         return Ok(as_document(&seen));
     }

@@ -1,16 +1,19 @@
 //! Wi-Fi credentials from the command line.
 
 use std::{
+    ffi::OsString,
     io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
 };
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use secrecy::ExposeSecret;
 
 use super::{
     environment::Environment,
     secrets::{SecretReader, SecretSource},
     signals::Signals,
+    wire::attend,
 };
 use crate::{
     device::{Manner, SetupDevice},
@@ -31,8 +34,8 @@ pub struct WifiArgs {
     #[arg(long, help_heading = HEADING, value_name = "FILE", num_args = 0..=1, conflicts_with = "wifi_ssid")]
     wifi: Option<Option<PathBuf>>,
     /// The network's name; its password comes from PROVISION_WIFI_PASSWORD, a file, or a hidden prompt
-    #[arg(long, help_heading = HEADING, value_name = "NAME")]
-    wifi_ssid: Option<String>,
+    #[arg(long, help_heading = HEADING, value_name = "NAME", value_parser = ssid())]
+    wifi_ssid: Option<Ssid>,
     /// NONE, WEP, WPA_TKIP, WPA_AES, WPA_AES+TKIP, WPA2_AES, WPA2_TKIP or WPA2_AES+TKIP; left out, it
     /// is taken from the board's own scan
     #[arg(long, help_heading = HEADING, value_name = "KIND", value_parser = WifiSecurity::parse, requires = "wifi_ssid")]
@@ -63,7 +66,7 @@ impl WifiArgs {
             (Some(Some(file)), _) => from_file(file, secrets).map(Box::new).map(Wanted::Network),
             (Some(None), _) => Ok(Wanted::Choose),
             (None, Some(ssid)) => {
-                let ssid = Ssid::new(ssid).map_err(wrong)?;
+                let ssid = ssid.clone();
                 let access = match self.wifi_security {
                     Some(WifiSecurity::Open) => WifiAccess::Open,
                     Some(security) if security.is_enterprise() => {
@@ -96,6 +99,21 @@ impl WifiArgs {
     }
 }
 
+/// A network's name is bytes of any kind, and on Unix so is an argument.
+pub fn ssid() -> impl TypedValueParser<Value = Ssid> {
+    OsStringValueParser::new().try_map(|name| Ssid::new(bytes(name)))
+}
+
+#[cfg(unix)]
+fn bytes(name: OsString) -> Vec<u8> {
+    std::os::unix::ffi::OsStringExt::into_vec(name)
+}
+
+#[cfg(not(unix))]
+fn bytes(name: OsString) -> Vec<u8> {
+    name.to_string_lossy().into_owned().into_bytes()
+}
+
 fn from_file(file: &Path, secrets: &mut SecretReader) -> Result<WifiCredentials, Failure> {
     let bytes = secrets.read_whole(file, "Wi-Fi credentials")?;
     let text = std::str::from_utf8(&bytes).map_err(|_| {
@@ -117,21 +135,17 @@ fn read_pem(path: &Path) -> io::Result<String> {
 
 /// Lets a person choose from what the board sees, and type the password.
 pub async fn choose(device: &mut dyn SetupDevice, signals: &Signals) -> Result<WifiCredentials, Failure> {
-    let interrupted = || Failure::new(FailureCode::Interrupted, "interrupted");
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Err(Failure::new(
             FailureCode::Configuration,
             "--wifi without a file lets a person choose, on a terminal: name a file, or use --wifi-ssid",
         ));
     }
-    let seen = tokio::select! {
-        seen = async {
-            device.reach(Manner::Tidy, &|_| {}).await?;
-            device.scan(&|_| {}).await
-        } => seen?,
-        () = signals.first() => return Err(interrupted()),
-    };
-    let seen = strongest_first(seen);
+    let seen = attend(device, signals, async |device| {
+        device.reach(Manner::Tidy, &|_| {}).await?;
+        device.scan(&|_| {}).await
+    });
+    let seen = strongest_first(seen.await?);
     if seen.is_empty() {
         return Err(Failure::new(FailureCode::WifiRefused, "the board sees no network"));
     }
@@ -139,7 +153,7 @@ pub async fn choose(device: &mut dyn SetupDevice, signals: &Signals) -> Result<W
     let typed = tokio::task::spawn_blocking(move || pick(&seen));
     tokio::select! {
         typed = typed => typed.map_err(|e| Failure::new(FailureCode::Unexpected, "nothing was chosen").because(e))?,
-        () = signals.first() => Err(interrupted()),
+        () = signals.first() => Err(Failure::new(FailureCode::Interrupted, "interrupted")),
     }
 }
 
@@ -187,15 +201,25 @@ fn pick(seen: &[ScannedNetwork]) -> Result<WifiCredentials, Failure> {
     WifiCredentials::new(network.ssid.clone(), network.security, network.channel, access).map_err(wrong)
 }
 
+/// Bars for a signal's strength in percent.
+pub fn bars(strength: u8) -> &'static str {
+    match strength {
+        80.. => "▂▄▆█",
+        60.. => "▂▄▆ ",
+        40.. => "▂▄  ",
+        _ => "▂   ",
+    }
+}
+
 /// Bars for the signal, a lock for security, the name, and what the rest of the row needs.
 pub fn table_row(network: &ScannedNetwork) -> String {
     // The usual steps of signal strength, in dBm.
-    let bars = match network.rssi {
-        -55.. => "▂▄▆█",
-        -65.. => "▂▄▆ ",
-        -75.. => "▂▄  ",
-        _ => "▂   ",
-    };
+    let bars = bars(match network.rssi {
+        -55.. => 100,
+        -65.. => 70,
+        -75.. => 50,
+        _ => 0,
+    });
     let (lock, kind) = match network.security {
         Some(WifiSecurity::Open) => (" ", "open".into()),
         Some(security) => ("🔒", security.to_string()),

@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{environment::Environment, settings::UsbDirArgs, settings::parse_duration};
+use tracing::warn;
+
+#[cfg(all(target_os = "linux", feature = "join"))]
+use super::join::JoinArgs;
+use super::{environment::Environment, settings::UsbDirArgs, settings::parse_duration, signals::Signals};
 use crate::{
     device::{Patience, SetupDevice, SoftApPhoton, UsbPhoton},
     link::{discovery::UsbTarget, serial::SystemPorts, softap::SoftApTarget},
@@ -19,6 +23,9 @@ pub struct WireArgs {
     /// left out
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "", value_parser = parse_softap, conflicts_with = "usb")]
     softap: Option<SoftApTarget>,
+    #[cfg(all(target_os = "linux", feature = "join"))]
+    #[command(flatten)]
+    join: JoinArgs,
     #[command(flatten)]
     directory: UsbDirArgs,
     /// How long to wait for the board to answer in setup mode, a person's hands included
@@ -30,7 +37,8 @@ pub struct WireArgs {
 }
 
 impl WireArgs {
-    /// The board that is meant, by flag or else by profile; nothing is opened yet.
+    /// The board that is meant, by flag or else by profile; nothing is opened yet. May ask a person which
+    /// network to join, so it has to be called outside the runtime.
     pub fn device(
         &self,
         profile: Option<&UsbTarget>,
@@ -39,7 +47,12 @@ impl WireArgs {
     ) -> Result<Box<dyn SetupDevice>, Failure> {
         let patience = Patience { listening: self.wait, ..Patience::default() };
         if let Some(target) = &self.softap {
-            return Ok(Box::new(SoftApPhoton::new(target.clone(), self.device_id.clone(), patience)));
+            let photon = SoftApPhoton::new(target.clone(), self.device_id.clone(), patience);
+            #[cfg(all(target_os = "linux", feature = "join"))]
+            if let Some(joiner) = self.join.joiner()? {
+                return Ok(Box::new(photon.joining(joiner)));
+            }
+            return Ok(Box::new(photon));
         }
         let target = self.usb.as_ref().or(profile).cloned().ok_or_else(|| {
             Failure::new(
@@ -51,6 +64,32 @@ impl WireArgs {
         let lister = Arc::from(self.directory.lister(env));
         Ok(Box::new(UsbPhoton::new(target, lister, Arc::new(SystemPorts), patience, pace)))
     }
+}
+
+/// Does something with a board outside a run: on its network, if that is to be joined, and leaving the board
+/// and this computer as they were, on Ctrl-C too.
+pub async fn attend<T>(
+    device: &mut dyn SetupDevice,
+    signals: &Signals,
+    work: impl AsyncFnOnce(&mut dyn SetupDevice) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let attended = async {
+        if let Some(joiner) = device.joiner() {
+            joiner.join().await?;
+        }
+        work(device).await
+    };
+    let ended = tokio::select! {
+        ended = attended => ended,
+        () = signals.first() => Err(Failure::new(FailureCode::Interrupted, "interrupted")),
+    };
+    device.release().await;
+    if let Some(joiner) = device.joiner().filter(|joiner| joiner.is_away())
+        && let Err(failure) = joiner.go_back().await
+    {
+        warn!("{failure}; choose a network yourself");
+    }
+    ended
 }
 
 fn parse_target(text: &str) -> Result<UsbTarget, Invalid> {

@@ -1,5 +1,7 @@
 //! A Photon in setup mode: what the workflow sees of it, whichever wire it hangs on.
 
+#[cfg(all(target_os = "linux", feature = "join"))]
+pub mod join;
 mod listening;
 pub mod softap;
 pub mod usb;
@@ -12,7 +14,7 @@ use crate::model::{
     Action, ClaimCode, DeviceId, Failure, Identity, Platform, ScannedNetwork, WifiCredentials,
 };
 
-pub use softap::SoftApPhoton;
+pub use softap::{Joiner, SoftApPhoton};
 pub use usb::UsbPhoton;
 
 /// What can be told of a board without disturbing it.
@@ -112,6 +114,11 @@ pub trait SetupDevice: Send {
 
     /// Whether being on this device's wire may cost this computer its way to the internet.
     fn may_cut_off_the_internet(&self) -> bool;
+
+    /// What gets this computer onto the device's own network and back, where that was asked for.
+    fn joiner(&mut self) -> Option<&mut (dyn Joiner + 'static)> {
+        None
+    }
 
     /// Takes the device out of setup mode, so that it connects.
     async fn finish(&mut self) -> Result<(), Failure>;

@@ -9,7 +9,9 @@ use tracing::debug;
 use super::{Manner, Note, Patience, SetupDevice, Sighting, Tell};
 use crate::{
     link::softap::{SoftApError, SoftApLink, SoftApTarget},
-    model::{Action, ClaimCode, DeviceId, Failure, FailureCode, Identity, ScannedNetwork, WifiCredentials},
+    model::{
+        Action, ClaimCode, DeviceId, Failure, FailureCode, Identity, ScannedNetwork, Ssid, WifiCredentials,
+    },
     protocol::{
         carry::check_for_softap,
         seal::DeviceKey,
@@ -19,8 +21,63 @@ use crate::{
 
 /// How often a device that does not answer is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(500);
+/// How long it may take to be told that the network was lost, once nobody answers there.
+const TELLS: Duration = Duration::from_millis(500);
 /// How long the access point may take to go away once it was told to.
 const GOES_AWAY: Duration = Duration::from_secs(10);
+
+/// Gets this computer onto a Photon's own network, and back. Any call may be dropped half-way;
+/// [`Joiner::go_back`] then still goes back.
+#[async_trait]
+pub trait Joiner: Send {
+    /// The network.
+    fn network(&self) -> &Ssid;
+
+    /// Whether it was joined, or partly, and there is a way back to go.
+    fn is_away(&self) -> bool;
+
+    /// Joins it, remembering what this computer was connected to.
+    async fn join(&mut self) -> Result<(), Failure>;
+
+    /// Ends when the network that was joined is lost, with how. Never ends otherwise.
+    async fn lost(&mut self) -> Failure;
+
+    /// Goes back to what this computer was connected to, and tells its name.
+    async fn go_back(&mut self) -> Result<String, Failure>;
+
+    /// Ends when the network, which was about to go away, is seen to be there again. Never ends otherwise.
+    async fn comes_back(&mut self);
+}
+
+/// Asks, for as long as this computer is on the network that it has joined.
+async fn ask(
+    joiner: &mut Option<Box<dyn Joiner>>,
+    link: &mut SoftApLink,
+    request: &Request,
+    allowed: Duration,
+) -> Result<Result<Reply, SoftApError>, Failure> {
+    let answer = tokio::select! {
+        biased;
+        answer = link.ask(request, allowed) => answer,
+        failure = lost(joiner) => return Err(failure),
+    };
+    // A network that goes away may show by its connections first.
+    if answer.is_err()
+        && joiner.is_some()
+        && let Ok(failure) = timeout(TELLS, lost(joiner)).await
+    {
+        return Err(failure);
+    }
+    Ok(answer)
+}
+
+/// Ends when the network is lost that this computer has joined.
+async fn lost(joiner: &mut Option<Box<dyn Joiner>>) -> Failure {
+    match joiner {
+        Some(joiner) if joiner.is_away() => joiner.lost().await,
+        _ => std::future::pending().await,
+    }
+}
 
 /// A Photon or P1 in setup mode, on its own network.
 pub struct SoftApPhoton {
@@ -28,18 +85,26 @@ pub struct SoftApPhoton {
     patience: Patience,
     /// The id that is expected; nothing secret goes to another.
     expected: Option<DeviceId>,
-    /// Chosen by the first answer, and never changed.
+    /// Over the wire that the first answer has chosen, which is never changed.
     link: Option<SoftApLink>,
     /// What the device said of itself. The network may change under this computer while it waits for
     /// something else, so it is asked again then.
     identity: Option<Identity>,
     key: Option<DeviceKey>,
+    /// Without one, a person brings this computer onto the network.
+    joiner: Option<Box<dyn Joiner>>,
 }
 
 impl SoftApPhoton {
     /// Nothing is opened yet.
     pub fn new(target: SoftApTarget, expected: Option<DeviceId>, patience: Patience) -> Self {
-        Self { target, patience, expected, link: None, identity: None, key: None }
+        Self { target, patience, expected, link: None, identity: None, key: None, joiner: None }
+    }
+
+    /// The same, on a network that is joined for it.
+    #[must_use]
+    pub fn joining(self, joiner: Box<dyn Joiner>) -> Self {
+        Self { joiner: Some(joiner), ..self }
     }
 
     /// Asks who answers. The first answer settles the wire.
@@ -48,11 +113,12 @@ impl SoftApPhoton {
             Some(link) => vec![link],
             None => self.target.wires().into_iter().map(|(wire, at)| SoftApLink::new(wire, at)).collect(),
         };
-        let mut failed = None;
+        let (question, mut failed) = (Request::device_id(), None);
         for mut link in links {
-            let answer = link.ask(&Request::device_id(), self.patience.answer).await;
+            let answer = ask(&mut self.joiner, &mut link, &question, self.patience.answer).await?;
             match answer.and_then(|reply| Ok(reply.device_id()?)) {
                 Ok(answer) => {
+                    self.target.settle(link.wire());
                     self.link = Some(link);
                     self.recognise(&answer.id)?;
                     let identity = Identity {
@@ -95,7 +161,7 @@ impl SoftApPhoton {
         let Some(link) = &mut self.link else {
             return Err(Failure::new(FailureCode::NoAnswer, "the device has not answered yet"));
         };
-        let answer = link.ask(request, allowed).await;
+        let answer = ask(&mut self.joiner, link, request, allowed).await?;
         answer.map_err(|error| self.failure(error))
     }
 
@@ -157,11 +223,19 @@ impl SetupDevice for SoftApPhoton {
 
     async fn reach(&mut self, manner: Manner, tell: Tell<'_>) -> Result<Identity, Failure> {
         let until = Instant::now() + self.patience.listening;
-        let mut asked = false;
+        if self.joiner.as_ref().is_some_and(|joiner| !joiner.is_away()) {
+            return Err(Failure::new(FailureCode::NotListening, "the device's network was not joined yet"));
+        }
+        // Who joins by the program has nothing to do.
+        let mut asked = self.joiner.is_some();
         loop {
             let failure = match self.hail().await {
                 Ok(identity) => return Ok(identity),
-                Err(failure) if failure.code == FailureCode::WrongDevice => return Err(failure),
+                Err(failure)
+                    if matches!(failure.code, FailureCode::WrongDevice | FailureCode::NetworkLost) =>
+                {
+                    return Err(failure);
+                }
                 Err(failure) => failure,
             };
             if manner < Manner::Touch || Instant::now() + TRY_AGAIN >= until {
@@ -227,6 +301,10 @@ impl SetupDevice for SoftApPhoton {
         true
     }
 
+    fn joiner(&mut self) -> Option<&mut (dyn Joiner + 'static)> {
+        self.joiner.as_deref_mut()
+    }
+
     async fn finish(&mut self) -> Result<(), Failure> {
         let reply = self.ask(&Request::connect(), self.patience.answer).await?;
         match reply.result().map_err(|e| self.unusable(e))? {
@@ -239,6 +317,10 @@ impl SetupDevice for SoftApPhoton {
     }
 
     async fn back(&mut self) {
+        if let Some(joiner) = &mut self.joiner {
+            // This computer is elsewhere by now, and can only see whether the network is there.
+            return joiner.comes_back().await;
+        }
         // First it goes away, which the server shows by letting go of its connection; over TCP it has
         // let go already, and the port closes a moment later.
         if let Some(link) = &mut self.link {

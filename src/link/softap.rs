@@ -55,6 +55,11 @@ impl SoftApTarget {
             None => vec![at(Wire::Http, HTTP_PORT), at(Wire::Tcp, TCP_PORT)],
         }
     }
+
+    /// From now on this wire alone.
+    pub fn settle(&mut self, wire: Wire) {
+        self.wire = Some(wire);
+    }
 }
 
 impl FromStr for SoftApTarget {

@@ -8,6 +8,8 @@ use super::{Customer, DeviceId, Failure, FirmwareVersion, Platform, ProductRef};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
+    /// This computer is on the board's own network, where it was to join it.
+    Join,
     /// The device's id is known.
     KnowDevice,
     /// The board answers in listening mode.
@@ -30,13 +32,16 @@ pub enum Step {
     Wifi,
     /// The board has left listening mode.
     Finish,
+    /// This computer is on the network of before, where it had left it.
+    GoBack,
     /// The cloud says that the device is the customer's.
     Verify,
 }
 
 impl Step {
     /// All steps in the order in which a person reads them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
+        Self::Join,
         Self::KnowDevice,
         Self::Listening,
         Self::SignIn,
@@ -48,6 +53,7 @@ impl Step {
         Self::Deliver,
         Self::Wifi,
         Self::Finish,
+        Self::GoBack,
         Self::Verify,
     ];
 }
@@ -55,6 +61,7 @@ impl Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Join => "join",
             Self::KnowDevice => "know the device",
             Self::Listening => "listening",
             Self::SignIn => "sign in",
@@ -66,6 +73,7 @@ impl fmt::Display for Step {
             Self::Deliver => "deliver",
             Self::Wifi => "wifi",
             Self::Finish => "finish",
+            Self::GoBack => "go back",
             Self::Verify => "verify",
         })
     }

@@ -38,6 +38,18 @@ pub enum FailureCode {
     WifiCannotArrive,
     /// The device did not save the Wi-Fi credentials.
     WifiRefused,
+    /// This computer has no NetworkManager that could join a network.
+    NoNetworkManager,
+    /// This computer has no Wi-Fi that could join a network.
+    NoWifi,
+    /// This user may not make this computer join a network.
+    JoinForbidden,
+    /// The network to join is not in the air.
+    NetworkNotSeen,
+    /// The network is there, and could not be joined.
+    JoinRefused,
+    /// The network was joined, and got lost before all was done.
+    NetworkLost,
     /// The cloud refused the credentials.
     SignInRefused,
     /// The cloud refused a person's name, password or one-time code.

@@ -159,13 +159,15 @@ impl View for StepLines {
                     // A run that ends well with its check of the device still open has found all done.
                     // One that fails may do so in a step that seemed to be over.
                     let (mark, said) = match (Some(*step), &state) {
-                        (step, _) if step == failed => (Mark::Bad, "failed"),
+                        // What it says then, the person has to know.
+                        (Some(Step::GoBack), State::Running { .. }) => (Mark::Bad, std::mem::take(text)),
+                        (step, _) if step == failed => (Mark::Bad, "failed".into()),
                         (_, State::Ended { .. }) => continue,
-                        (step, _) if step == already => (Mark::Good, "all is so already"),
-                        _ => (Mark::Stopped, "stopped"),
+                        (step, _) if step == already => (Mark::Good, "all is so already".into()),
+                        _ => (Mark::Stopped, "stopped".into()),
                     };
                     *state = State::Ended { mark, took };
-                    *text = said.into();
+                    *text = said;
                 }
                 self.action = None;
             }

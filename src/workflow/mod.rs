@@ -5,6 +5,7 @@
 //!
 //! | step | makes true |
 //! |---|---|
+//! | join | this computer is on the device's own network, where it was to join it |
 //! | know the device | its id is known: from USB, so that the cloud can be asked before the board is disturbed, else from the console |
 //! | listening | it answers in listening mode |
 //! | sign in | a bearer token is at hand |
@@ -16,6 +17,7 @@
 //! | deliver | the device has confirmed it |
 //! | wifi | the device has saved the network it shall join, if one was given |
 //! | finish | the board has left listening mode |
+//! | go back | this computer is on the network of before, where it had left it |
 //! | verify | the cloud says that the device is the customer's |
 //!
 //! Steps have needs, not positions: what does not depend on each other runs at once.

@@ -75,6 +75,7 @@ pub async fn deliver(
         if let Some(wifi) = &ticket.wifi {
             device.carries(wifi, None)?;
         }
+        steps.join(device).await?;
         let identity = reach(steps, device, &SetOnce::new_with(Some(()))).await?;
         hand_over(steps, device, &ticket.claim_code).await?;
         Ok(steps.summary(Part::Delivered, identity.firmware, false))
@@ -132,9 +133,11 @@ pub async fn give_wifi(
         if let Some(wifi) = &job.wifi {
             device.carries(wifi, None)?;
         }
+        steps.join(device).await?;
         let identity = reach(steps, device, &SetOnce::new_with(Some(()))).await?;
         steps.wifi(device).await?;
         steps.finish(device).await?;
+        steps.go_back(device).await;
         if timeout(watch, device.back()).await.is_ok() {
             return Err(Ended::from(
                 Failure::new(

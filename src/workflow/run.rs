@@ -104,6 +104,7 @@ pub(super) async fn conduct<'d>(
     };
     if let Some(device) = device {
         device.release().await;
+        steps.go_back(device).await;
     }
     let result = result.map_err(Arc::new);
     let device_id = known.get().map(|board: &Board| board.id.clone());
@@ -150,7 +151,9 @@ pub(super) async fn hand_over(
 ) -> Result<(), Ended> {
     steps.deliver(device, code).await?;
     steps.wifi(device).await?;
-    steps.finish(device).await
+    steps.finish(device).await?;
+    steps.go_back(device).await;
+    Ok(())
 }
 
 /// The device's side and the cloud's at the same time.
@@ -207,7 +210,8 @@ pub(super) async fn prepare(steps: &Steps<'_>, cleared: &SetOnce<()>) -> Result<
 }
 
 /// One side after the other, for a computer whose only radio joins the Photon's network. One that stays
-/// online throughout is never asked for anything: what is out of reach is found by trying.
+/// online throughout is never asked for anything: what is out of reach is found by trying. Where the program
+/// itself joins the device's network, it does so after the cloud's part.
 async fn by_turns(
     steps: &Steps<'_>,
     device: &mut dyn SetupDevice,
@@ -224,7 +228,10 @@ async fn by_turns(
         Some(identity) if !steps.was_away.load(Ordering::Relaxed) => {
             Ok((steps.greet(device, identity).await?, code))
         }
-        _ => Ok((steps.know_from_console(device).await?, code)),
+        _ => {
+            steps.join(device).await?;
+            Ok((steps.know_from_console(device).await?, code))
+        }
     }
 }
 

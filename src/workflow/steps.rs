@@ -231,6 +231,28 @@ impl Steps<'_> {
         Ended::Already(Box::new(self.summary(Part::Whole, None, true)))
     }
 
+    // --- this computer's side ---
+
+    /// This computer is on the device's own network, if it was to join it.
+    pub async fn join(&self, device: &mut dyn SetupDevice) -> Result<(), Ended> {
+        let Some(joiner) = device.joiner() else { return Ok(()) };
+        let work = async {
+            joiner.join().await?;
+            Ok::<_, Ended>(((), Outcome::Done, joiner.network().to_string()))
+        };
+        self.track.step(Step::Join, work).await
+    }
+
+    /// This computer is on the network of before, if it had left it. What was done is done, so a network
+    /// that it cannot go back to does not undo it: a person is told.
+    pub async fn go_back(&self, device: &mut dyn SetupDevice) {
+        let Some(joiner) = device.joiner().filter(|joiner| joiner.is_away()) else { return };
+        let work = async { Ok::<_, Failure>(((), Outcome::Done, joiner.go_back().await?)) };
+        if let Err(failure) = self.track.step(Step::GoBack, work).await {
+            self.track.note(Step::GoBack, Note::Text(format!("{failure}; choose a network yourself")));
+        }
+    }
+
     // --- the device's side ---
 
     /// Knows the device if USB tells its id; does not disturb it.

@@ -311,8 +311,12 @@ impl Running {
 
     /// Ctrl-C.
     pub fn interrupt(&self) {
+        self.send(Signal::INT);
+    }
+
+    pub fn send(&self, signal: Signal) {
         let pid = Pid::from_raw(self.child.id().expect("it still runs").try_into().unwrap()).unwrap();
-        kill_process(pid, Signal::INT).unwrap();
+        kill_process(pid, signal).unwrap();
     }
 
     /// Whether it has ended, after it was given the time to.

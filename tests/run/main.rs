@@ -7,7 +7,11 @@ mod bench;
 mod cloud_faults;
 mod happy;
 mod interrupted;
+#[cfg(all(target_os = "linux", feature = "join"))]
+mod join;
 mod killed;
+#[cfg(all(target_os = "linux", feature = "join"))]
+mod network_manager;
 mod output;
 mod photon_faults;
 mod refusals;
