@@ -11,6 +11,7 @@
 //! | [`device`] | a Photon in setup mode behind one trait, and how to get one there |
 //! | [`cloud`] | the Particle API: one client, tokens, one file a resource |
 //! | [`workflow`] | the steps, their order, their deadlines |
+//! | [`record`] | the ledger of runs: SQLite or PostgreSQL, and its migrations |
 //! | [`bench`] | many boards at once: what is plugged in, whose turn it is, orders, hooks |
 //! | [`report`] | listeners: live lines, plain lines, JSON lines |
 //! | [`sim`] | a strict Photon and a strict cloud, to work with no hardware |
@@ -24,6 +25,7 @@ pub mod device;
 pub mod link;
 pub mod model;
 pub mod protocol;
+pub mod record;
 pub mod report;
 pub mod sim;
 pub mod workflow;

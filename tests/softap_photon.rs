@@ -23,7 +23,7 @@ use provision::{
         cloud::{CloudConfig, SimCloud},
         photon::{Mode, PhotonConfig, SimPhoton},
     },
-    workflow::{self, Job, Owner, Policy, parts},
+    workflow::{self, Job, Owner, Policy, Unrecorded, parts},
 };
 
 const CODE: &str = "3GjxEdDu3eIWEs5C9WMun5etWsIC7KreXXHQ2JXAfBorHv+t26F04cFObo/FsL5";
@@ -202,20 +202,22 @@ async fn the_parts_run_apart_with_a_ticket_between_them() {
         let (sim, cloud) = cloud(CloudConfig::default()).await;
         let photon = with_cloud(&sim);
         let (never, events) = (|| std::future::pending::<()>(), Events::ignored());
-        let (_, ticket) = parts::prepare(&job(known.clone()), &cloud, &events, never()).await.unwrap();
+        let (_, ticket) =
+            parts::prepare(&job(known.clone()), &cloud, &events, &Unrecorded, never()).await.unwrap();
         let mut ticket = ticket.unwrap();
         assert_eq!(ticket.imported, known.is_some());
         // Whoever delivers needs no internet: this cloud is nowhere.
         let nowhere = client("http://127.0.0.1:9", "id", "some-secret");
         let mut device = at(&wires(&photon)[0], None);
-        let delivered = parts::deliver(&ticket, &nowhere, &mut device, &events, never()).await.unwrap();
+        let delivered =
+            parts::deliver(&ticket, &nowhere, &mut device, &events, &Unrecorded, never()).await.unwrap();
         ticket.device_id = delivered.device_id;
         assert_eq!(ticket.device_id, Some(id()));
         if known.is_none() {
             // It shows its code before it is in the product, and the simulated cloud is strict there.
             continue;
         }
-        parts::verify(&ticket, &cloud, Policy::default(), &events, never()).await.unwrap();
+        parts::verify(&ticket, &cloud, Policy::default(), &events, &Unrecorded, never()).await.unwrap();
         assert_eq!(sim.device(id().as_str()).unwrap()["owner"], "ann@example.com");
     }
 }
@@ -248,7 +250,7 @@ async fn a_cloud_out_of_reach_is_waited_for_and_the_run_goes_on() {
     });
     let mut device = at(&wires(&photon)[0], None);
     let wanted = job(None);
-    let run = workflow::run(&wanted, &cloud, &mut device, &events, std::future::pending());
+    let run = workflow::run(&wanted, &cloud, &mut device, &events, &Unrecorded, std::future::pending());
     let comes_back = async {
         online.recv().await;
         SimCloud::start(config).await.unwrap()

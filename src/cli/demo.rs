@@ -26,7 +26,7 @@ use crate::{
         cloud::{CloudConfig, SimCloud},
         photon::{PhotonConfig, SimPhoton},
     },
-    workflow::{self, Job, Owner, Policy},
+    workflow::{self, Job, Owner, Policy, Unrecorded},
 };
 
 /// What takes a real board 5 to 30 seconds, made short enough to watch.
@@ -90,7 +90,7 @@ pub async fn run(args: &Args, style: Style, signals: &Signals) -> Result<(), Tol
         let (job, cloud) = (&job, &cloud);
         async move {
             let mut device = device(photon, args.softap);
-            workflow::run(job, cloud, &mut *device, &events, signals.first()).await
+            workflow::run(job, cloud, &mut *device, &events, &Unrecorded, signals.first()).await
         }
     });
     let ended = join_all(runs).await;

@@ -26,6 +26,8 @@ pub const CLOUD_UNREACHABLE: u8 = 22;
 pub const NOT_VERIFIED: u8 = 30;
 /// The device belongs to somebody else or to another product.
 pub const SOMEBODY_ELSES: u8 = 40;
+/// The ledger cannot be used.
+pub const LEDGER: u8 = 50;
 /// Interrupted.
 pub const INTERRUPTED: u8 = 130;
 
@@ -36,7 +38,7 @@ pub fn code(failure: FailureCode) -> u8 {
         F::Unexpected => UNEXPECTED,
         F::Configuration | F::WifiCannotArrive | F::NoNetworkManager | F::NoWifi => USAGE,
         F::NoDevice | F::SeveralDevices | F::PortForbidden | F::PortBusy | F::WrongDevice => NO_DEVICE,
-        F::JoinForbidden => NO_DEVICE,
+        F::JoinForbidden | F::DeviceTaken => NO_DEVICE,
         F::NotListening | F::InDialogue | F::NoAnswer | F::PulledOut | F::ConsoleStuck => NOT_LISTENING,
         F::NetworkNotSeen | F::JoinRefused | F::NetworkLost => NOT_LISTENING,
         F::FirmwareTooOld | F::CodeRefused | F::WifiRefused => DEVICE_REFUSED,
@@ -48,6 +50,7 @@ pub fn code(failure: FailureCode) -> u8 {
         F::NotVerified | F::BackToListening => NOT_VERIFIED,
         F::OwnedByOther | F::InOtherProduct => SOMEBODY_ELSES,
         F::PartlyFailed => PARTLY_FAILED,
+        F::LedgerUnusable | F::LedgerNewer => LEDGER,
         F::Interrupted => INTERRUPTED,
     }
 }

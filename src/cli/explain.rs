@@ -81,6 +81,11 @@ pub fn hint(failure: &Failure) -> String {
         F::OwnedByOther => "its owner has to release it; a customer of this product can be taken off with `--reclaim`",
         F::InOtherProduct => "remove it from the other product first",
         F::PartlyFailed => "each of those that failed says why above; run this again for them",
+        F::DeviceTaken => "let the other run finish, or end it; then run this again",
+        F::LedgerUnusable => {
+            "free space on the disk, mend its rights, or bring the database back; `--ledger PATH` names another ledger, and `--ledger none` works without a record"
+        }
+        F::LedgerNewer => "update this program, or name another ledger with `--ledger`",
         F::Interrupted => "run this again: it goes on where it stopped",
         F::Unexpected => "run this again with -vv, and report what it says",
     }

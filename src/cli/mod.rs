@@ -11,6 +11,7 @@ mod explain;
 mod identify;
 #[cfg(all(target_os = "linux", feature = "join"))]
 mod join;
+mod ledger;
 pub mod list;
 pub mod listing;
 mod logging;

@@ -22,20 +22,26 @@ use std::{
 use toml::{Table, Value};
 
 use super::secrets::{Exposure, exposure};
-use crate::model::{Failure, FailureCode, clean, guard};
+use crate::{
+    model::{Failure, FailureCode, clean, guard},
+    record::Location,
+};
 
 const DEFAULT_PROFILE: &str = "default";
 
 /// The keys of a profile.
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 14] = [
     "access_token",
     "access_token_file",
     "api_url",
+    "bench",
     "ca_file",
     "client_id",
     "client_secret",
     "client_secret_file",
     "customer",
+    "ledger",
+    "operator",
     "product",
     "timeout",
     "usb",
@@ -74,7 +80,10 @@ impl Config {
         open.read_to_string(&mut text).map_err(unreadable)?;
         let profiles = profiles_of(&text).map_err(|why| wrong(format!("{}: {why}", shown(&file))))?;
         let secrets = profiles.iter().flat_map(|(name, values)| {
-            SECRET_KEYS.into_iter().filter(|key| values.contains_key(key)).map(move |key| (name, key))
+            let secret = |(key, value): &(&&'static str, &String)| {
+                SECRET_KEYS.contains(key) || (**key == "ledger" && Location::holds_password(value))
+            };
+            values.iter().filter(secret).map(move |(key, _)| (name, key))
         });
         for (name, key) in secrets {
             if exposure != Exposure::Private {

@@ -7,8 +7,8 @@ use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 #[cfg(unix)]
 use super::{demo, simulate_photon};
 use super::{
-    environment::Environment, exit, explain::WORDING, identify, list, logging, run, run::ToldFailure, scan,
-    set_wifi, signals::Signals, simulate_cloud, ticket, udev,
+    environment::Environment, exit, explain::WORDING, identify, ledger, list, logging, run, run::ToldFailure,
+    scan, set_wifi, signals::Signals, simulate_cloud, ticket, udev,
 };
 use crate::{
     model::{Failure, FailureCode},
@@ -23,7 +23,7 @@ use crate::{
 #[command(
     after_help = "Settings also come from the environment and from provision.toml; --help tells all, and each command has a --help of its own. `provision demo` shows it at work with no hardware.",
     after_long_help = "Exit codes: 0 done; 1 unexpected; 2 usage; 10 no device; 11 not listening; 12 device refused;
-20 sign-in refused; 21 cloud refused; 22 cloud unreachable; 30 not verified; 40 somebody else's; 130 interrupted"
+20 sign-in refused; 21 cloud refused; 22 cloud unreachable; 30 not verified; 40 somebody else's; 50 no ledger; 130 interrupted"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -66,6 +66,8 @@ enum Command {
     Prepare(Box<ticket::PrepareArgs>),
     Deliver(ticket::DeliverArgs),
     Verify(Box<ticket::VerifyArgs>),
+    #[command(subcommand)]
+    Ledger(ledger::Command),
     #[cfg(unix)]
     Demo(demo::Args),
     /// Run a simulator until Ctrl-C
@@ -166,6 +168,7 @@ fn dispatch(cli: Cli) -> Result<(), ToldFailure> {
                 _ => failure.into(),
             })
         }
+        Some(Command::Ledger(command)) => interruptible(async |_| Ok(print(&ledger::run(&command).await?)?)),
         Some(Command::Udev(args)) => Ok(udev::run(&args, &mut io::stdout().lock())?),
         #[cfg(unix)]
         Some(Command::Demo(args)) => {

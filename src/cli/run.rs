@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use super::{
     environment::{Directories, Environment},
     explain::WORDING,
+    ledger::LedgerArgs,
     secrets::SecretReader,
     settings::{Settings, SettingsArgs, parse_duration},
     signals::Signals,
@@ -17,8 +18,9 @@ use crate::{
     cloud::{ApiUrl, Cloud, CloudSettings, OAuthClient},
     device::SetupDevice,
     model::{Events, Failure, FailureCode},
+    record::{Ledger, Recording},
     report::{self, Reporter, Style},
-    workflow::{self, Job, Owner, Policy},
+    workflow::{self, Job, Journal, Owner, Policy, Unrecorded},
 };
 
 /// Take one Photon to its customer
@@ -32,6 +34,8 @@ pub struct Args {
     wifi: WifiArgs,
     #[command(flatten)]
     settings: SettingsArgs,
+    #[command(flatten)]
+    ledger: LedgerArgs,
     /// Type the claim code a character at a time, with a pause of so many milliseconds
     #[arg(long, value_name = "MS", value_parser = parse_milliseconds, hide_short_help = true)]
     pace: Option<Duration>,
@@ -63,6 +67,8 @@ pub struct Ready {
     job: Job,
     cloud: Cloud,
     device: Box<dyn SetupDevice>,
+    /// Where the run is recorded; a dry run, which changes nothing, is not.
+    ledger: Option<Ledger>,
     /// The network is still to be chosen from what the board sees.
     choose: bool,
 }
@@ -83,8 +89,9 @@ impl Ready {
             Wanted::Choose => choose = true,
         }
         let cloud = cloud(&job.owner, &settings, &mut secrets, Directories::of(&env))?;
+        let ledger = if args.dry_run { None } else { args.ledger.resolve(&args.settings, &env)? };
         show_warnings(&mut secrets);
-        Ok(Self { job, cloud, device, choose })
+        Ok(Self { job, cloud, device, ledger, choose })
     }
 
     /// Runs it, showing its events; the failure, if any, has been shown as well.
@@ -92,24 +99,35 @@ impl Ready {
         if self.choose {
             self.job.wifi = Some(choose(&mut *self.device, signals).await?);
         }
-        show(style, async |events| {
-            workflow::run(&self.job, &self.cloud, &mut *self.device, events, signals.first()).await
+        show(style, self.ledger.as_ref(), async |events, journal| {
+            let device = &mut *self.device;
+            workflow::run(&self.job, &self.cloud, device, events, journal, signals.first()).await
         })
         .await
         .map(drop)
     }
 }
 
-/// Shows the events of a run, or a part of one, and how it ended.
+/// Shows the events of a run, or a part of one, and how it ended; records it if there is a ledger.
 pub async fn show<T>(
     style: Style,
-    work: impl AsyncFnOnce(&Events) -> Result<T, Arc<Failure>>,
+    ledger: Option<&Ledger>,
+    work: impl AsyncFnOnce(&Events, &dyn Journal) -> Result<T, Arc<Failure>>,
 ) -> Result<T, ToldFailure> {
     let reporter = Reporter::start(style, 1, WORDING)
         .map_err(|e| Failure::new(FailureCode::Unexpected, "no thread for the display").because(e))?;
-    let events = Events::new(0, reporter.listener());
-    let ended = work(&events).await;
-    drop(events);
+    let draw = reporter.listener();
+    let ended = match ledger.map(|ledger| Recording::new(ledger, None)) {
+        Some(recording) => {
+            let heard = recording.clone();
+            let both = move |event| {
+                heard.hear(&event);
+                draw(event);
+            };
+            work(&Events::new(0, both), &recording).await
+        }
+        None => work(&Events::new(0, draw), &Unrecorded).await,
+    };
     reporter.finish();
     ended.map_err(|failure| ToldFailure { code: failure.code, untold: None })
 }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::{
     environment::Environment,
+    ledger::LedgerArgs,
     run::{ToldFailure, show, show_warnings},
     secrets::SecretReader,
-    settings::parse_duration,
+    settings::{SettingsArgs, parse_duration},
     signals::Signals,
     wifi::{Wanted, WifiArgs, choose},
     wire::WireArgs,
@@ -15,6 +16,7 @@ use crate::{
     cloud::{Cloud, CloudSettings},
     device::SetupDevice,
     model::{Failure, FailureCode},
+    record::Ledger,
     report::Style,
     workflow::{Job, Owner, Policy, parts},
 };
@@ -26,6 +28,8 @@ pub struct Args {
     wire: WireArgs,
     #[command(flatten)]
     wifi: WifiArgs,
+    #[command(flatten)]
+    ledger: LedgerArgs,
     /// How long to look whether the board comes back because it cannot join
     #[arg(long, value_name = "TIME", default_value = "15s", value_parser = parse_duration)]
     watch: Duration,
@@ -36,6 +40,7 @@ pub struct Ready {
     job: Job,
     device: Box<dyn SetupDevice>,
     cloud: Cloud,
+    ledger: Option<Ledger>,
     watch: Duration,
 }
 
@@ -66,7 +71,8 @@ impl Ready {
         let device = args.wire.device(None, &env, None)?;
         // It is not asked for anything; the steps merely have one.
         let cloud = Cloud::new(CloudSettings::default())?;
-        Ok(Self { job, device, cloud, watch: args.watch })
+        let ledger = args.ledger.resolve(&SettingsArgs::default(), &env)?;
+        Ok(Self { job, device, cloud, ledger, watch: args.watch })
     }
 
     /// Gives the board its network.
@@ -74,9 +80,9 @@ impl Ready {
         if self.job.wifi.is_none() {
             self.job.wifi = Some(choose(&mut *self.device, signals).await?);
         }
-        show(style, async |events| {
-            let device = &mut *self.device;
-            parts::give_wifi(&self.job, &self.cloud, device, self.watch, events, signals.first()).await
+        show(style, self.ledger.as_ref(), async |events, journal| {
+            let (device, watch) = (&mut *self.device, self.watch);
+            parts::give_wifi(&self.job, &self.cloud, device, watch, events, journal, signals.first()).await
         })
         .await
         .map(drop)

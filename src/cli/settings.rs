@@ -84,7 +84,10 @@ pub struct Setting<T> {
 
 impl<T> Setting<T> {
     /// Checks it; a refusal names the source and not the value.
-    fn parse<U>(self, check: impl FnOnce(&T) -> Result<U, Invalid>) -> Result<Setting<U>, Failure> {
+    pub(super) fn parse<U>(
+        self,
+        check: impl FnOnce(&T) -> Result<U, Invalid>,
+    ) -> Result<Setting<U>, Failure> {
         match check(&self.value) {
             Ok(value) => Ok(Setting { value, source: self.source }),
             Err(invalid) => Err(wrong(format!("{}: {invalid}", self.source))),
@@ -93,7 +96,7 @@ impl<T> Setting<T> {
 }
 
 /// Where one setting can be given.
-struct Places {
+pub(super) struct Places {
     what: &'static str,
     flag: &'static str,
     variable: &'static str,
@@ -103,7 +106,7 @@ struct Places {
 }
 
 impl Places {
-    const fn plain(
+    pub(super) const fn plain(
         what: &'static str,
         flag: &'static str,
         variable: &'static str,
@@ -268,7 +271,8 @@ impl SettingsArgs {
         })
     }
 
-    fn profile(&self, env: &Environment) -> Result<Option<Profile>, Failure> {
+    /// The profile that is meant, if there is one.
+    pub(super) fn profile(&self, env: &Environment) -> Result<Option<Profile>, Failure> {
         let named = match &self.profile {
             Some(name) => Some(name.clone()),
             None => env.text("PROVISION_PROFILE")?,
@@ -338,13 +342,17 @@ impl Settings {
 }
 
 /// Where a value is looked for after the flags.
-struct Lookup<'a> {
-    env: &'a Environment,
-    profile: Option<&'a Profile>,
+pub(super) struct Lookup<'a> {
+    pub env: &'a Environment,
+    pub profile: Option<&'a Profile>,
 }
 
 impl Lookup<'_> {
-    fn text(&self, flag: &Option<String>, places: &Places) -> Result<Option<Setting<String>>, Failure> {
+    pub(super) fn text(
+        &self,
+        flag: &Option<String>,
+        places: &Places,
+    ) -> Result<Option<Setting<String>>, Failure> {
         if let Some(value) = flag {
             return Ok(Some(Setting { value: value.clone(), source: Source::Flag(places.flag) }));
         }

@@ -9,6 +9,7 @@ use std::{
 
 use super::{
     environment::{Directories, Environment},
+    ledger::LedgerArgs,
     run::{OwnerKind, ToldFailure, cloud, owner, show, show_warnings},
     secrets::SecretReader,
     settings::{SettingsArgs, parse_duration},
@@ -20,6 +21,7 @@ use crate::{
     cloud::{ApiUrl, Cloud, CloudSettings},
     device::SetupDevice,
     model::{DeviceId, Failure, FailureCode, Ticket},
+    record::Ledger,
     report::Style,
     workflow::{Job, Owner, Policy, parts},
 };
@@ -45,6 +47,8 @@ pub struct PrepareArgs {
     wifi: WifiArgs,
     #[command(flatten)]
     settings: SettingsArgs,
+    #[command(flatten)]
+    ledger: LedgerArgs,
 }
 
 /// Give a ticket's claim code, and its Wi-Fi, to the device; needs no internet
@@ -55,6 +59,8 @@ pub struct DeliverArgs {
     ticket: PathBuf,
     #[command(flatten)]
     wire: WireArgs,
+    #[command(flatten)]
+    ledger: LedgerArgs,
 }
 
 /// See that the cloud shows the owner of a ticket's device; deletes the ticket then
@@ -68,12 +74,15 @@ pub struct VerifyArgs {
     timeout: Duration,
     #[command(flatten)]
     settings: SettingsArgs,
+    #[command(flatten)]
+    ledger: LedgerArgs,
 }
 
 /// All that preparing needs, checked.
 pub struct Prepare {
     job: Job,
     cloud: Cloud,
+    ledger: Option<Ledger>,
     out: PathBuf,
 }
 
@@ -99,14 +108,16 @@ impl Prepare {
         let policy = Policy::default();
         let device_id = args.device_id.clone();
         let job = Job { owner, wifi, device_id, reclaim: false, dry_run: false, policy };
-        Ok(Self { job, cloud, out: args.out.clone() })
+        let ledger = args.ledger.resolve(&args.settings, &env)?;
+        Ok(Self { job, cloud, ledger, out: args.out.clone() })
     }
 
     /// Prepares, and writes the ticket.
     pub async fn run(self, style: Style, signals: &Signals) -> Result<(), ToldFailure> {
-        let (_, ticket) =
-            show(style, async |events| parts::prepare(&self.job, &self.cloud, events, signals.first()).await)
-                .await?;
+        let (_, ticket) = show(style, self.ledger.as_ref(), async |events, journal| {
+            parts::prepare(&self.job, &self.cloud, events, journal, signals.first()).await
+        })
+        .await?;
         if let Some(ticket) = ticket {
             write(&self.out, &ticket)?;
         }
@@ -120,6 +131,7 @@ pub struct Deliver {
     path: PathBuf,
     device: Box<dyn SetupDevice>,
     cloud: Cloud,
+    ledger: Option<Ledger>,
 }
 
 impl Deliver {
@@ -128,16 +140,19 @@ impl Deliver {
         let mut secrets = SecretReader::of_process();
         let ticket = read(&args.ticket, &mut secrets)?;
         show_warnings(&mut secrets);
-        let device = args.wire.device(None, &Environment::of_process(), None)?;
+        let env = Environment::of_process();
+        let device = args.wire.device(None, &env, None)?;
+        let ledger = args.ledger.resolve(&SettingsArgs::default(), &env)?;
         // It is not asked for anything; the steps merely have one.
         let cloud = Cloud::new(CloudSettings { api_url: api_url(&ticket)?, ..CloudSettings::default() })?;
-        Ok(Self { ticket, path: args.ticket.clone(), device, cloud })
+        Ok(Self { ticket, path: args.ticket.clone(), device, cloud, ledger })
     }
 
     /// Delivers, and notes in the ticket which device has it.
     pub async fn run(mut self, style: Style, signals: &Signals) -> Result<(), ToldFailure> {
-        let summary = show(style, async |events| {
-            parts::deliver(&self.ticket, &self.cloud, &mut *self.device, events, signals.first()).await
+        let summary = show(style, self.ledger.as_ref(), async |events, journal| {
+            let device = &mut *self.device;
+            parts::deliver(&self.ticket, &self.cloud, device, events, journal, signals.first()).await
         })
         .await?;
         self.ticket.device_id = summary.device_id;
@@ -151,6 +166,7 @@ pub struct Verify {
     path: PathBuf,
     policy: Policy,
     cloud: Cloud,
+    ledger: Option<Ledger>,
 }
 
 impl Verify {
@@ -173,13 +189,15 @@ impl Verify {
             return Err(Failure::new(FailureCode::Configuration, detail));
         }
         let policy = Policy { verify: args.timeout, ..Policy::default() };
-        Ok(Self { ticket, path: args.ticket.clone(), policy, cloud })
+        let ledger = args.ledger.resolve(&args.settings, &env)?;
+        Ok(Self { ticket, path: args.ticket.clone(), policy, cloud, ledger })
     }
 
     /// Verifies, and deletes the ticket.
     pub async fn run(self, style: Style, signals: &Signals) -> Result<(), ToldFailure> {
-        show(style, async |events| {
-            parts::verify(&self.ticket, &self.cloud, self.policy, events, signals.first()).await
+        show(style, self.ledger.as_ref(), async |events, journal| {
+            let (ticket, policy) = (&self.ticket, self.policy.clone());
+            parts::verify(ticket, &self.cloud, policy, events, journal, signals.first()).await
         })
         .await?;
         fs::remove_file(&self.path).map_err(|e| cannot("deleted", &self.path, e))?;

@@ -31,8 +31,10 @@ pub struct Sighting {
 pub enum Note {
     /// A person has to do something.
     Action(Action),
-    /// What is being waited for, or tried again.
+    /// What is being waited for.
     Text(String),
+    /// What is tried again, and why.
+    Again(String),
 }
 
 /// Who is told.

@@ -283,7 +283,7 @@ impl SetupDevice for SoftApPhoton {
         let mut result = self.configure(&wifi, KeyForm::Der).await?;
         if result == ResultCode::EnterpriseIncomplete && wifi.has_private_key() {
             // 2.3.1 takes a private key as DER only; what older firmware wants is not known.
-            tell(Note::Text("the device did not take the private key as DER; trying PEM".into()));
+            tell(Note::Again("the device did not take the private key as DER; trying PEM".into()));
             result = self.configure(&wifi, KeyForm::Pem).await?;
         }
         let why = match result {

@@ -137,7 +137,7 @@ impl UsbPhoton {
             Some(id) => UsbTarget::Device(id),
             None => self.target.clone(),
         };
-        tell(Note::Text("the port went away; waiting for it to come back".into()));
+        tell(Note::Again("the port went away; waiting for it to come back".into()));
         loop {
             let again = match self.look_up(target.clone()).await {
                 Ok(found) => {
@@ -537,7 +537,7 @@ impl SetupDevice for UsbPhoton {
                 Ok(Delivery::Failed(why)) => {
                     debug!(attempt, why, "the code did not arrive");
                     last = why;
-                    tell(Note::Text(format!("{why}; trying again, a character at a time")));
+                    tell(Note::Again(format!("{why}; trying again, a character at a time")));
                     None
                 }
                 Err(error) => Some(error),

@@ -56,6 +56,12 @@ impl Step {
         Self::GoBack,
         Self::Verify,
     ];
+
+    /// The step as it stands in JSON: `claim-code`.
+    pub fn as_str(self) -> String {
+        // A unit variant always serialises to its name.
+        serde_json::to_value(self).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+    }
 }
 
 impl fmt::Display for Step {
@@ -161,8 +167,10 @@ fn platform_name<S: serde::Serializer>(
 pub enum EventKind {
     /// A step has begun.
     StepStarted { step: Step },
-    /// A step is still under way; the note says what it waits for or tries again.
+    /// A step is still under way; the note says what it waits for.
     StepNote { step: Step, note: String },
+    /// A step tries again; the note says what, and why.
+    StepRetried { step: Step, note: String },
     /// A step has ended well; the note is what was found or made.
     StepEnded { step: Step, outcome: Outcome, note: String, took: Duration },
     /// A person has to do something.

@@ -82,6 +82,12 @@ pub enum FailureCode {
     InOtherProduct,
     /// Some of several did not succeed.
     PartlyFailed,
+    /// Another run, perhaps of another bench, works on this device.
+    DeviceTaken,
+    /// The ledger cannot be read or written.
+    LedgerUnusable,
+    /// A newer version of this program has changed the ledger's form.
+    LedgerNewer,
     /// Ctrl-C, or a signal.
     Interrupted,
     /// What should not happen.

@@ -293,7 +293,9 @@ impl BenchLines {
                 return;
             }
             EventKind::StepStarted { step } => State::Running { text: step.to_string(), loud: false },
-            EventKind::StepNote { note, .. } => State::Running { text: clean(note), loud: false },
+            EventKind::StepNote { note, .. } | EventKind::StepRetried { note, .. } => {
+                State::Running { text: clean(note), loud: false }
+            }
             EventKind::StepEnded { .. } => return,
             EventKind::ActionNeeded { action, .. } => {
                 let text = match action {

@@ -105,6 +105,9 @@ fn fields(event: &Event, wording: Wording) -> Value {
     match &event.kind {
         EventKind::StepStarted { step } => json!({"event": "step-started", "step": step}),
         EventKind::StepNote { step, note } => json!({"event": "step-note", "step": step, "note": note}),
+        EventKind::StepRetried { step, note } => {
+            json!({"event": "step-note", "step": step, "note": note, "retry": true})
+        }
         EventKind::StepEnded { step, outcome, note, took } => json!({
             "event": "step-ended", "step": step, "outcome": outcome, "note": note,
             "seconds": took.as_secs_f64(),

@@ -17,7 +17,9 @@ pub(super) fn draw(inbox: &mpsc::Receiver<Event>, wording: Wording, lanes: bool)
 pub(super) fn tell(event: &Event, lane: &str, wording: Wording) {
     match &event.kind {
         EventKind::StepStarted { .. } | EventKind::DeviceKnown { .. } => {}
-        EventKind::StepNote { step, note } => say(&format!("{lane}{step}: {note}")),
+        EventKind::StepNote { step, note } | EventKind::StepRetried { step, note } => {
+            say(&format!("{lane}{step}: {note}"));
+        }
         EventKind::StepEnded { step, outcome, note, took } => {
             say(&format!("{lane}{step}: {} ({})", outcome_text(*outcome, note), seconds(*took)));
         }

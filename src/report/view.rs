@@ -134,7 +134,7 @@ impl View for StepLines {
             EventKind::StepStarted { step } => {
                 self.steps.insert(*step, (State::Running { since: now }, String::new()));
             }
-            EventKind::StepNote { step, note } => {
+            EventKind::StepNote { step, note } | EventKind::StepRetried { step, note } => {
                 if let Some((_, text)) = self.steps.get_mut(step) {
                     *text = clean(note);
                 }
@@ -241,7 +241,7 @@ impl View for LaneLines {
             }
             EventKind::StepEnded { .. } => return,
             EventKind::StepStarted { step } => (step.to_string(), false),
-            EventKind::StepNote { note, .. } => (clean(note), false),
+            EventKind::StepNote { note, .. } | EventKind::StepRetried { note, .. } => (clean(note), false),
             EventKind::ActionNeeded { action, .. } => (action_text(action).into(), true),
             EventKind::RunEnded { result, took, .. } => {
                 let (mark, text) = match result {

@@ -21,9 +21,13 @@
 //! | verify | the cloud says that the device is the customer's |
 //!
 //! Steps have needs, not positions: what does not depend on each other runs at once.
+//!
+//! What cannot be taken back (an owner taken off, an import, a customer made, a code or a network given to
+//! the device) is told to the run's [`Journal`] first, and not begun before that has kept it.
 
 pub mod diagnosis;
 pub mod examine;
+mod journal;
 pub mod parts;
 pub mod policy;
 pub mod release;
@@ -32,5 +36,6 @@ mod steps;
 mod track;
 pub mod transfer;
 
+pub use journal::{Journal, Unrecorded};
 pub use policy::Policy;
 pub use run::{Job, Owner, run};

@@ -7,9 +7,10 @@ use jiff::Timestamp;
 use tokio::{sync::SetOnce, time::timeout};
 
 use super::{
-    Job, Owner, Policy,
+    Job, Journal, Owner, Policy,
     run::{
-        conduct, hand_over, late_membership, prepare as prepare_code, prepare_for_anybody, present, reach,
+        Desk, conduct, hand_over, late_membership, prepare as prepare_code, prepare_for_anybody, present,
+        reach,
     },
     steps::Ended,
 };
@@ -27,11 +28,13 @@ pub async fn prepare(
     job: &Job,
     cloud: &Cloud,
     events: &Events,
+    journal: &dyn Journal,
     stop: impl Future<Output = ()>,
 ) -> Result<(Summary, Option<Ticket>), Arc<Failure>> {
     let made = Mutex::new(None);
-    let work = conduct(job, cloud, false, events, stop, None, async |steps, _| {
-        let code = if steps.assume() {
+    let desk = Desk { part: Part::Prepared, job, cloud, by_turns: false, events, journal };
+    let work = conduct(desk, stop, None, async |steps, _| {
+        let code = if steps.assume().await? {
             prepare_code(steps, &SetOnce::new()).await?
         } else {
             prepare_for_anybody(steps).await?
@@ -63,10 +66,12 @@ pub async fn deliver(
     cloud: &Cloud,
     device: &mut dyn SetupDevice,
     events: &Events,
+    journal: &dyn Journal,
     stop: impl Future<Output = ()>,
 ) -> Result<Summary, Arc<Failure>> {
-    let job = job_of(ticket, Policy::default());
-    conduct(&job, cloud, false, events, stop, Some(device), async |steps, device| {
+    let job = &job_of(ticket, Policy::default());
+    let desk = Desk { part: Part::Delivered, job, cloud, by_turns: false, events, journal };
+    conduct(desk, stop, Some(device), async |steps, device| {
         let device = present(device)?;
         if ticket.has_expired(Timestamp::now()) {
             let detail = format!("the ticket expired at {}: prepare another", ticket.expires_at);
@@ -92,11 +97,13 @@ pub async fn verify(
     cloud: &Cloud,
     policy: Policy,
     events: &Events,
+    journal: &dyn Journal,
     stop: impl Future<Output = ()>,
 ) -> Result<Summary, Arc<Failure>> {
-    let job = job_of(ticket, policy);
-    conduct(&job, cloud, false, events, stop, None, async |steps, _| {
-        if !steps.assume() {
+    let job = &job_of(ticket, policy);
+    let desk = Desk { part: Part::Whole, job, cloud, by_turns: false, events, journal };
+    conduct(desk, stop, None, async |steps, _| {
+        if !steps.assume().await? {
             let detail = "the ticket does not name a device: deliver it first";
             return Err(Failure::new(FailureCode::Configuration, detail).into());
         }
@@ -126,9 +133,11 @@ pub async fn give_wifi(
     device: &mut dyn SetupDevice,
     watch: std::time::Duration,
     events: &Events,
+    journal: &dyn Journal,
     stop: impl Future<Output = ()>,
 ) -> Result<Summary, Arc<Failure>> {
-    conduct(job, cloud, false, events, stop, Some(device), async |steps, device| {
+    let desk = Desk { part: Part::Wifi, job, cloud, by_turns: false, events, journal };
+    conduct(desk, stop, Some(device), async |steps, device| {
         let device = present(device)?;
         if let Some(wifi) = &job.wifi {
             device.carries(wifi, None)?;

@@ -11,7 +11,7 @@ use std::{
 use tokio::sync::SetOnce;
 
 use super::{
-    Policy,
+    Journal, Policy,
     steps::{Board, Ended, Steps},
     track::Track,
 };
@@ -59,24 +59,34 @@ pub struct Job {
 ///
 /// # Errors
 /// The failure of the step that could not be made true; `Interrupted` after `stop`. Every code of
-/// [`FailureCode`] can come out. The last event is sent before this returns.
+/// [`FailureCode`] can come out. The last event is sent before this returns, and after the journal has
+/// kept how it ended: what it could not keep does not pass.
 pub async fn run(
     job: &Job,
     cloud: &Cloud,
     device: &mut dyn SetupDevice,
     events: &Events,
+    journal: &dyn Journal,
     stop: impl Future<Output = ()>,
 ) -> Result<Summary, Arc<Failure>> {
     let by_turns = device.may_cut_off_the_internet();
-    conduct(job, cloud, by_turns, events, stop, Some(device), provision).await
+    let desk = Desk { part: Part::Whole, job, cloud, by_turns, events, journal };
+    conduct(desk, stop, Some(device), provision).await
+}
+
+/// What a run, or a part of one, works with.
+pub(super) struct Desk<'a> {
+    pub part: Part,
+    pub job: &'a Job,
+    pub cloud: &'a Cloud,
+    pub by_turns: bool,
+    pub events: &'a Events,
+    pub journal: &'a dyn Journal,
 }
 
 /// Tells how a run, or a part of one, goes and how it ended; lets it be stopped; leaves the device tidy.
 pub(super) async fn conduct<'d>(
-    job: &Job,
-    cloud: &Cloud,
-    by_turns: bool,
-    events: &Events,
+    Desk { part, job, cloud, by_turns, events, journal }: Desk<'_>,
     stop: impl Future<Output = ()>,
     mut device: Option<&mut (dyn SetupDevice + 'd)>,
     work: impl AsyncFnOnce(&Steps<'_>, Option<&mut (dyn SetupDevice + 'd)>) -> Result<Summary, Ended>,
@@ -87,6 +97,7 @@ pub(super) async fn conduct<'d>(
     let steps = Steps {
         job,
         cloud,
+        journal,
         track: Track::new(events.clone()),
         known: &known,
         product: &product,
@@ -94,8 +105,12 @@ pub(super) async fn conduct<'d>(
         was_away: &was_away,
         member: &member,
     };
-    let result = tokio::select! {
-        result = work(&steps, device.as_deref_mut()) => match result {
+    let work = async {
+        journal.begin(job, part).await?;
+        work(&steps, device.as_deref_mut()).await
+    };
+    let mut result = tokio::select! {
+        result = work => match result {
             Ok(summary) => Ok(summary),
             Err(Ended::Already(summary)) => Ok(*summary),
             Err(Ended::Failed(failure)) => Err(failure),
@@ -105,6 +120,13 @@ pub(super) async fn conduct<'d>(
     if let Some(device) = device {
         device.release().await;
         steps.go_back(device).await;
+    }
+    if let Err(unkept) = journal.end(&result).await {
+        match &result {
+            Ok(_) => result = Err(unkept),
+            // The record is left incomplete, as this run's first failure already is told.
+            Err(_) => tracing::warn!(error = %unkept, "the end of the run is not in the ledger"),
+        }
     }
     let result = result.map_err(Arc::new);
     let device_id = known.get().map(|board: &Board| board.id.clone());
@@ -216,7 +238,7 @@ async fn by_turns(
     steps: &Steps<'_>,
     device: &mut dyn SetupDevice,
 ) -> Result<(Identity, Option<ClaimCode>), Ended> {
-    steps.assume();
+    steps.assume().await?;
     let seen = steps.glance(device).await?;
     steps.was_away.store(false, Ordering::Relaxed);
     let code = if steps.known.get().is_some() {

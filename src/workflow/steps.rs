@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::{sync::SetOnce, time::sleep};
 
 use super::{
-    Job, Owner,
+    Job, Journal, Owner,
     track::{InStep, Track},
 };
 use crate::{
@@ -85,6 +85,7 @@ async fn own_record(
 pub struct Steps<'a> {
     pub job: &'a Job,
     pub cloud: &'a Cloud,
+    pub journal: &'a dyn Journal,
     pub track: Track,
     /// The board, once its id is known.
     pub known: &'a SetOnce<Board>,
@@ -135,20 +136,26 @@ impl Steps<'_> {
         let track = self.track.clone();
         self.cloud.with_listener(move |notice| {
             let (call, why, wait) = (&notice.call, &notice.why, notice.wait.as_secs_f64());
-            track.note(step, Note::Text(format!("{call}: {why}; trying again in {wait:.1} s")));
+            track.note(step, Note::Again(format!("{call}: {why}; trying again in {wait:.1} s")));
         })
     }
 
-    fn learn(&self, board: Board) {
+    /// Set once a run: from USB, or else from the console. Nothing is done to a board that another run
+    /// is at work on.
+    async fn learn(&self, board: Board) -> Result<(), Failure> {
         self.track.known(&board.id);
-        // Set once a run: from USB, or else from the console.
+        let tell = |note| self.track.note(Step::KnowDevice, note);
+        self.journal.take(&board.id, &tell).await.map_err(|f| f.in_step(Step::KnowDevice))?;
         let _ = self.known.set(board);
+        Ok(())
     }
 
     /// Takes the id that the device must have for known: who answers is compared with it.
-    pub fn assume(&self) -> bool {
-        let expected = self.job.device_id.clone();
-        expected.map(|id| self.learn(Board { id, platform: None })).is_some()
+    pub async fn assume(&self) -> Result<bool, Failure> {
+        match self.job.device_id.clone() {
+            Some(id) => self.learn(Board { id, platform: None }).await.map(|()| true),
+            None => Ok(false),
+        }
     }
 
     /// Who answers on its own network right now, if anybody does.
@@ -157,7 +164,7 @@ impl Steps<'_> {
             Ok(identity) => {
                 self.expect(&identity.id)?;
                 if self.known.get().is_none() {
-                    self.learn(Board { id: identity.id.clone(), platform: identity.platform });
+                    self.learn(Board { id: identity.id.clone(), platform: identity.platform }).await?;
                 }
                 Ok(Some(identity))
             }
@@ -170,6 +177,7 @@ impl Steps<'_> {
 
     /// Takes an answer of a moment ago for the device's side: the steps are told, nothing is asked again.
     pub async fn greet(&self, device: &mut dyn SetupDevice, identity: Identity) -> Result<Identity, Ended> {
+        self.journal.met(&identity);
         let work = async {
             device.takes_claim_code(&identity)?;
             self.job.wifi.as_ref().map_or(Ok(()), |wifi| device.carries(wifi, Some(&identity)))?;
@@ -261,7 +269,7 @@ impl Steps<'_> {
         let Some(id) = sighting.device_id else { return Ok(None) };
         let work = async {
             self.expect(&id)?;
-            self.learn(Board { id: id.clone(), platform: sighting.platform });
+            self.learn(Board { id: id.clone(), platform: sighting.platform }).await?;
             Ok::<_, Ended>(((), Outcome::AlreadySo, format!("{id}, from USB")))
         };
         self.track.step(Step::KnowDevice, work).await?;
@@ -308,8 +316,9 @@ impl Steps<'_> {
                 other => other?,
             };
             self.expect(&identity.id)?;
+            self.journal.met(&identity);
             if self.known.get().is_none() {
-                self.learn(Board { id: identity.id.clone(), platform: identity.platform });
+                self.learn(Board { id: identity.id.clone(), platform: identity.platform }).await?;
             }
             device.takes_claim_code(&identity)?;
             self.job.wifi.as_ref().map_or(Ok(()), |wifi| device.carries(wifi, Some(&identity)))?;
@@ -325,6 +334,7 @@ impl Steps<'_> {
     pub async fn deliver(&self, device: &mut dyn SetupDevice, code: &ClaimCode) -> Result<(), Ended> {
         let step = Step::Deliver;
         let work = async {
+            self.journal.intend(step).await?;
             device.set_claim_code(code, &|note| self.track.note(step, note)).await?;
             Ok::<_, Ended>(((), Outcome::Done, "confirmed by the device".into()))
         };
@@ -336,6 +346,7 @@ impl Steps<'_> {
     pub async fn wifi(&self, device: &mut dyn SetupDevice) -> Result<(), Ended> {
         let Some(wifi) = &self.job.wifi else { return Ok(()) };
         let work = async {
+            self.journal.intend(Step::Wifi).await?;
             device.set_wifi(wifi, &|note| self.track.note(Step::Wifi, note)).await?;
             Ok::<_, Ended>(((), Outcome::Done, format!("{} saved", wifi.ssid())))
         };
@@ -429,6 +440,7 @@ impl Steps<'_> {
                     if self.job.dry_run {
                         return Ok((Some(record), Outcome::WouldDo, note));
                     }
+                    self.journal.intend(Step::CheckDevice).await?;
                     let ask = async |cloud: &Cloud, until| cloud.unclaim(product, &board.id, until).await;
                     self.ask(Step::CheckDevice, "taking the owner off", ask).await?;
                     Ok((Some(record), Outcome::Done, note))
@@ -468,6 +480,7 @@ impl Steps<'_> {
             let refused = |code, why: &str| {
                 Ended::from(Failure::new(code, format!("the cloud does not take device {}: {why}", board.id)))
             };
+            self.journal.intend(Step::Import).await?;
             let ask = async |cloud: &Cloud, until| cloud.import(product, &board.id, until).await;
             match self.ask(Step::Import, "importing the device", ask).await? {
                 Import::Added => Ok(((), Outcome::Done, "imported".into())),
@@ -499,6 +512,7 @@ impl Steps<'_> {
             if self.job.dry_run {
                 return Ok(((), Outcome::WouldDo, format!("{customer}, unless it exists")));
             }
+            self.journal.intend(Step::Customer).await?;
             let ask = async |cloud: &Cloud, until| cloud.customer_token(product, &customer, until).await;
             let (_, was) = self.ask(Step::Customer, "creating the customer", ask).await?;
             let outcome = match was {

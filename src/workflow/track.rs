@@ -37,6 +37,7 @@ impl Track {
         self.events.send(match note {
             Note::Action(action) => EventKind::ActionNeeded { step, action },
             Note::Text(note) => EventKind::StepNote { step, note },
+            Note::Again(note) => EventKind::StepRetried { step, note },
         });
     }
 

@@ -1,0 +1,323 @@
+use std::{
+    fs, io,
+    path::Path,
+    sync::{
+        Arc, Once,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use sqlx::{AnyConnection, ConnectOptions, Row, any::AnyConnectOptions};
+use tokio::{
+    sync::{Mutex, MutexGuard},
+    task::AbortHandle,
+    time::{Instant, sleep, timeout},
+};
+use url::Url;
+
+use super::{Location, location::PostgresUrl, schema};
+use crate::model::{Failure, FailureCode, clean, redact};
+
+/// Who writes into a ledger.
+#[derive(Debug, Clone)]
+pub struct Who {
+    /// The bench's name; a computer's, unless it was given one.
+    pub bench: String,
+    /// The person who works there.
+    pub operator: String,
+    /// The computer's name.
+    pub host: String,
+}
+
+/// A ledger, which is opened at its first use. Clones share the connection.
+#[derive(Clone)]
+pub struct Ledger {
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    location: Location,
+    pub(super) who: Who,
+    /// Tells this process from every other.
+    pub(super) process: String,
+    patience: Duration,
+    /// Absent before the first use, and after every trouble: a connection that something went wrong on
+    /// is not used again, and what was under way on it is undone.
+    connection: Mutex<Option<AnyConnection>>,
+    is_current: AtomicBool,
+    pub(super) renewing: std::sync::Mutex<Option<AbortHandle>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let renewing = self.renewing.get_mut().unwrap_or_else(|e| e.into_inner());
+        if let Some(task) = renewing.take() {
+            task.abort();
+        }
+    }
+}
+
+impl Ledger {
+    /// How long a ledger that is out of reach, or busy, is waited for: a database server restarts
+    /// in a few seconds.
+    pub const PATIENCE: Duration = Duration::from_secs(20);
+    /// For one try, so that a connection that died in silence is left for a new one.
+    const ONE_TRY: Duration = Duration::from_secs(10);
+
+    /// A ledger at this place. Nothing is opened before the first use.
+    pub fn new(location: Location, who: Who) -> Self {
+        Self::with_patience(location, who, Self::PATIENCE)
+    }
+
+    /// One that is waited for otherwise than [`Ledger::PATIENCE`].
+    pub fn with_patience(location: Location, who: Who, patience: Duration) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                location,
+                who,
+                process: random(16),
+                patience,
+                connection: Mutex::new(None),
+                is_current: AtomicBool::new(false),
+                renewing: std::sync::Mutex::new(None),
+            }),
+        }
+    }
+
+    /// Where it is.
+    pub fn location(&self) -> &Location {
+        &self.inner.location
+    }
+
+    /// Who writes into it.
+    pub fn who(&self) -> &Who {
+        &self.inner.who
+    }
+
+    /// Opens it now, and brings its schema up to date.
+    pub async fn open(&self) -> Result<(), Failure> {
+        self.working("opened", || async { self.transaction().await?.commit().await }).await
+    }
+
+    /// Does the work, which is one transaction, again and again while the ledger is out of reach or busy.
+    /// It must not matter whether the work is done twice.
+    pub(super) async fn working<T, F>(&self, what: &str, mut work: impl FnMut() -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Trouble>>,
+    {
+        let give_up = Instant::now() + self.inner.patience;
+        let mut pause = Duration::from_millis(20);
+        loop {
+            let trouble = match timeout(Self::ONE_TRY, work()).await {
+                Ok(Ok(done)) => return Ok(done),
+                Ok(Err(Trouble::Final(failure))) => return Err(failure),
+                Ok(Err(Trouble::Database(error))) => error,
+                Err(_) => sqlx::Error::Io(io::ErrorKind::TimedOut.into()),
+            };
+            if !passes(&trouble) || Instant::now() + pause > give_up {
+                let detail = format!("the ledger {} cannot be {what}", self.inner.location);
+                return Err(
+                    Failure::new(FailureCode::LedgerUnusable, redact(&detail)).because(Said::of(&trouble))
+                );
+            }
+            tracing::debug!(error = %Said::of(&trouble), "the ledger is tried again");
+            sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
+            pause = (pause * 2).min(Duration::from_secs(1));
+        }
+    }
+
+    /// Begins a transaction, on the one connection.
+    pub(super) async fn transaction(&self) -> Result<Transaction<'_>, Trouble> {
+        let mut slot = self.inner.connection.lock().await;
+        let mut connection = match slot.take() {
+            Some(connection) => connection,
+            None => self.connect().await?,
+        };
+        sqlx::raw_sql(self.begin()).execute(&mut connection).await?;
+        Ok(Transaction { slot, connection, keeps_time: matches!(self.inner.location, Location::Postgres(_)) })
+    }
+
+    /// SQLite has one writer at a time. Who begins as a reader may find that another has written
+    /// meanwhile, and could not go on.
+    fn begin(&self) -> &'static str {
+        match self.inner.location {
+            Location::File(_) => "BEGIN IMMEDIATE",
+            Location::Postgres(_) => "BEGIN",
+        }
+    }
+
+    async fn connect(&self) -> Result<AnyConnection, Trouble> {
+        static DRIVERS: Once = Once::new();
+        DRIVERS.call_once(sqlx::any::install_default_drivers);
+        let (url, settings) = match &self.inner.location {
+            Location::File(path) => {
+                let path = path.clone();
+                let made = tokio::task::spawn_blocking(move || file_url(&path)).await;
+                (made.unwrap_or_else(|e| Err(io::Error::other(e)))?, SQLITE)
+            }
+            Location::Postgres(url) => (database_url(url)?, POSTGRES),
+        };
+        let options = AnyConnectOptions::from_url(&url)?.disable_statement_logging();
+        let mut connection = options.connect().await?;
+        sqlx::raw_sql(settings).execute(&mut connection).await?;
+        if !self.inner.is_current.load(Ordering::Relaxed) {
+            let lock = match self.inner.location {
+                Location::File(_) => None,
+                Location::Postgres(_) => Some(schema::LOCK),
+            };
+            schema::migrate(&mut connection, self.begin(), lock, &self.inner.location).await?;
+            self.inner.is_current.store(true, Ordering::Relaxed);
+        }
+        Ok(connection)
+    }
+}
+
+/// WAL: readers are not held up by the writer. FULL: what was committed outlives a loss of power.
+const SQLITE: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;";
+/// Nobody waits for ever, on either side.
+const POSTGRES: &str = "SET statement_timeout = '8s'; SET lock_timeout = '5s'; \
+     SET idle_in_transaction_session_timeout = '30s'; SET client_min_messages = 'warning'";
+
+/// The ledger holds who works for whom: it is for this user only, and so are SQLite's files beside it,
+/// which take over its mode.
+fn file_url(path: &Path) -> io::Result<Url> {
+    let path = std::path::absolute(path)?;
+    if let Some(directory) = path.parent() {
+        private_dir(directory)?;
+    }
+    let mut file = fs::OpenOptions::new();
+    file.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut file, 0o600);
+    file.open(&path)?;
+    let path = Url::from_file_path(&path).map_err(|()| io::Error::other("it has no absolute path"))?;
+    let url = format!("sqlite://{}?mode=rw", path.path());
+    Url::parse(&url).map_err(io::Error::other)
+}
+
+fn private_dir(directory: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(directory)
+}
+
+fn database_url(url: &PostgresUrl) -> Result<Url, Trouble> {
+    Ok(Url::parse(url.expose()).map_err(io::Error::other)?)
+}
+
+/// A transaction under way. One that is dropped is undone, along with its connection.
+pub(super) struct Transaction<'a> {
+    slot: MutexGuard<'a, Option<AnyConnection>>,
+    connection: AnyConnection,
+    keeps_time: bool,
+}
+
+impl Transaction<'_> {
+    pub(super) fn on(&mut self) -> &mut AnyConnection {
+        &mut self.connection
+    }
+
+    /// Milliseconds since 1970, by the clock that all who share the ledger go by: the database's, or
+    /// this computer's where it is the only one.
+    pub(super) async fn now(&mut self) -> Result<i64, Trouble> {
+        if !self.keeps_time {
+            return Ok(Timestamp::now().as_millisecond());
+        }
+        let row = sqlx::query("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) AS now");
+        Ok(row.fetch_one(self.on()).await?.try_get("now")?)
+    }
+
+    pub(super) async fn commit(mut self) -> Result<(), Trouble> {
+        sqlx::raw_sql("COMMIT").execute(&mut self.connection).await?;
+        *self.slot = Some(self.connection);
+        Ok(())
+    }
+}
+
+/// Why a transaction did not go through.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    Database(sqlx::Error),
+    /// Nothing that another try could mend.
+    Final(Failure),
+}
+
+impl From<sqlx::Error> for Trouble {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Self {
+        Self::Database(sqlx::Error::Configuration(error.into()))
+    }
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        Self::Final(failure)
+    }
+}
+
+/// Whether another try may go better: the way to the database broke, or others were quicker.
+fn passes(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Database(said) => {
+            let code = said.code().unwrap_or_default();
+            match said.try_downcast_ref::<sqlx::sqlite::SqliteError>() {
+                // The low byte is the primary code: 5 busy, 6 locked
+                // (<https://www.sqlite.org/rescode.html>).
+                Some(_) => code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6)),
+                // Class 08 connection, 40 rolled back, 53 out of resources, 55P03 lock not available, 57 the
+                // server's operator (<https://www.postgresql.org/docs/current/errcodes-appendix.html>);
+                // 53100 is a full disk, and 23505 a race that the next try sees the end of.
+                None if code == "53100" => false,
+                None => {
+                    ["08", "40", "53", "57"].iter().any(|class| code.starts_with(class))
+                        || code == "55P03"
+                        || said.is_unique_violation()
+                }
+            }
+        }
+        _ => false,
+    }
+}
+
+/// What the database said, without what a driver may have put around it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Said(String);
+
+impl Said {
+    fn of(error: &sqlx::Error) -> Self {
+        let text = match error {
+            sqlx::Error::Database(said) => said.message().to_owned(),
+            sqlx::Error::Io(error) => error.to_string(),
+            sqlx::Error::Configuration(error) => error.to_string(),
+            other => other.to_string(),
+        };
+        Self(clean(&text))
+    }
+}
+
+/// So many letters and digits that nobody takes for others.
+pub(super) fn random(length: usize) -> String {
+    const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+    (0..length).map(|_| char::from(ALPHABET[fastrand::usize(..ALPHABET.len())])).collect()
+}
+
+/// A text from outside, as it may be stored.
+pub(super) fn stored(text: &str) -> String {
+    redact(&clean(text)).into_owned()
+}
+
+/// A time as it is stored.
+pub(super) fn stamp(at: Timestamp) -> String {
+    format!("{at:.3}")
+}

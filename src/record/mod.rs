@@ -1,0 +1,46 @@
+//! The ledger: what was done to which board, by whom, when, and how it ended.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `location` | where a ledger is: a file of SQLite's, or a PostgreSQL database |
+//! | `ledger` | one connection, transactions, what is tried again and what is a failure |
+//! | `schema` | the numbered migrations, applied at the first use |
+//! | `recording` | one run's record, written while it goes: the workflow's journal |
+//! | `runs` | the stored form, and the questions about it |
+//! | `leases` | one run at a time on a device, whichever bench it is at |
+//! | `orders` | whose the next boards shall be; each order is used once |
+//! | `benches` | which benches share the ledger, and are alive |
+//! | `figures` | what the runs of a time come to |
+//!
+//! # What is relied on
+//!
+//! SQLite in WAL mode with `synchronous=FULL` keeps what was committed over a loss of power; PostgreSQL
+//! does by default. Every change is one transaction, and every one can be repeated: after a connection
+//! that broke while it was being committed, nobody knows whether it was.
+//!
+//! A run's row is inserted as `incomplete` before anything happens to a board, and an intent before each
+//! step that cannot be taken back; the end is written last. So what the ledger shows of a run that was
+//! killed is never more than what happened, and an intent without its step's end says what may have.
+//! The ledger is no source of truth about the cloud: the next run asks that.
+//!
+//! No secret is in it: claim codes, tokens and passwords are not among what is stored, and every text
+//! that comes from outside is redacted first.
+
+mod benches;
+mod figures;
+mod leases;
+mod ledger;
+mod location;
+mod orders;
+mod recording;
+mod runs;
+mod schema;
+
+pub use benches::{Beat, Bench};
+pub use figures::{Cause, Figures, StepTime, figures};
+pub use leases::Lease;
+pub use ledger::{Ledger, Who};
+pub use location::Location;
+pub use orders::{Imported, NewOrder, Order, OrderState};
+pub use recording::Recording;
+pub use runs::{Intent, Outcome, Retry, Run, RunId, RunQuery, StepTimes, Story};

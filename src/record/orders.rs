@@ -1,0 +1,251 @@
+use std::collections::HashMap;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use sqlx::{Row, any::AnyRow};
+
+use super::{
+    Ledger,
+    ledger::{Transaction, Trouble, random},
+};
+use crate::model::{DeviceId, Failure};
+
+/// What an orders file, or a scanner, says about one board.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct NewOrder {
+    /// The board it is for; without it, the next board that has no order of its own.
+    pub device_id: Option<DeviceId>,
+    /// The customer, or a template.
+    pub customer: Option<String>,
+    /// The device's name.
+    pub name: Option<String>,
+    /// For people.
+    pub note: Option<String>,
+}
+
+/// An order, as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Order {
+    /// Names it.
+    pub id: String,
+    /// The file, or whatever else it came from.
+    pub source: String,
+    /// Its place in that.
+    pub position: i64,
+    /// The board it is for, if it says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_id: Option<String>,
+    /// The customer, or a template.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub customer: Option<String>,
+    /// The device's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// For people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// The board that has it, for good.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bound_to: Option<String>,
+    /// What became of it.
+    pub state: OrderState,
+}
+
+/// What became of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OrderState {
+    /// No board has it.
+    Open,
+    /// A board has it, and is worked on, or was when something broke.
+    Bound,
+    /// Its board passed.
+    Done,
+    /// Its board failed, and may come again.
+    Failed,
+}
+
+impl OrderState {
+    const ALL: [Self; 4] = [Self::Open, Self::Bound, Self::Done, Self::Failed];
+
+    /// As it is stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Bound => "bound",
+            Self::Done => "done",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What became of the lines of a file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Imported {
+    /// Orders that were not there.
+    pub new: usize,
+    /// Orders that were.
+    pub known: usize,
+}
+
+impl Ledger {
+    /// Takes in the orders of a source. The same lines of the same source are the same orders, however
+    /// often they are read and from wherever; a line that stands there twice is two orders.
+    pub async fn import_orders(&self, source: &str, orders: &[NewOrder]) -> Result<Imported, Failure> {
+        let mut seen = HashMap::new();
+        let numbered: Vec<_> = orders
+            .iter()
+            .map(|order| {
+                let times = seen.entry(order).and_modify(|times| *times += 1).or_insert(1);
+                (name_of(source, order, *times), order)
+            })
+            .collect();
+        self.working("written", || async {
+            let mut work = self.transaction().await?;
+            let first = next_position(&mut work, source).await?;
+            let mut imported = Imported::default();
+            for (position, (id, order)) in (first..).zip(&numbered) {
+                match insert(&mut work, source, position, id, order).await? {
+                    true => imported.new += 1,
+                    false => imported.known += 1,
+                }
+            }
+            work.commit().await?;
+            Ok(imported)
+        })
+        .await
+    }
+
+    /// Takes in one order that is like no other, behind those that are there: what was scanned.
+    pub async fn add_order(&self, source: &str, order: &NewOrder) -> Result<Order, Failure> {
+        let id = random(26);
+        self.working("written", || async {
+            let mut work = self.transaction().await?;
+            let position = next_position(&mut work, source).await?;
+            insert(&mut work, source, position, &id, order).await?;
+            let row = sqlx::query("SELECT * FROM orders WHERE id = $1")
+                .bind(id.clone())
+                .fetch_one(work.on())
+                .await?;
+            work.commit().await?;
+            Ok(self::order(&row)?)
+        })
+        .await
+    }
+
+    /// The order of this board: the one that it has, else the one that names it, else the next that names
+    /// no board; that is this board's from now on. None when all are used.
+    pub async fn claim_order(&self, source: &str, device_id: &DeviceId) -> Result<Option<Order>, Failure> {
+        self.working("written", || async {
+            let mut work = self.transaction().await?;
+            let claimed = claim(&mut work, source, device_id.as_str()).await?;
+            work.commit().await?;
+            Ok(claimed)
+        })
+        .await
+    }
+
+    /// Notes what became of an order. One that is done stays done.
+    pub async fn settle_order(&self, id: &str, state: OrderState) -> Result<(), Failure> {
+        self.working("written", || async {
+            let mut work = self.transaction().await?;
+            let sql = "UPDATE orders SET state = $1 WHERE id = $2 AND state <> 'done'";
+            sqlx::query(sql).bind(state.as_str()).bind(id.to_owned()).execute(work.on()).await?;
+            work.commit().await
+        })
+        .await
+    }
+
+    /// The orders of a source, in order.
+    pub async fn orders(&self, source: &str) -> Result<Vec<Order>, Failure> {
+        self.working("read", || async {
+            let mut work = self.transaction().await?;
+            let sql = "SELECT * FROM orders WHERE source = $1 ORDER BY position, id";
+            let rows = sqlx::query(sql).bind(source.to_owned()).fetch_all(work.on()).await?;
+            work.commit().await?;
+            rows.iter().map(order).collect::<Result<_, _>>().map_err(Trouble::from)
+        })
+        .await
+    }
+}
+
+/// The same for the same line of the same source: its content, and the how many-th of that content it is.
+fn name_of(source: &str, order: &NewOrder, times: u32) -> String {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let device_id = order.device_id.as_ref().map(DeviceId::to_string).unwrap_or_default();
+    let parts = [
+        source.to_owned(),
+        device_id,
+        text(&order.customer),
+        text(&order.name),
+        text(&order.note),
+        times.to_string(),
+    ];
+    format!("{:x}", Sha256::digest(parts.join("\0")))
+}
+
+async fn next_position(work: &mut Transaction<'_>, source: &str) -> Result<i64, Trouble> {
+    let sql = "SELECT MAX(position) AS last FROM orders WHERE source = $1";
+    let row = sqlx::query(sql).bind(source.to_owned()).fetch_one(work.on()).await?;
+    Ok(row.try_get::<Option<i64>, _>("last")?.unwrap_or(0) + 1)
+}
+
+async fn insert(
+    work: &mut Transaction<'_>,
+    source: &str,
+    position: i64,
+    id: &str,
+    order: &NewOrder,
+) -> Result<bool, Trouble> {
+    let sql = "INSERT INTO orders (id, source, position, device_id, customer, name, note, state) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, 'open') ON CONFLICT (id) DO NOTHING";
+    let inserted = sqlx::query(sql)
+        .bind(id.to_owned())
+        .bind(source.to_owned())
+        .bind(position)
+        .bind(order.device_id.as_ref().map(DeviceId::to_string))
+        .bind(order.customer.clone())
+        .bind(order.name.clone())
+        .bind(order.note.clone())
+        .execute(work.on())
+        .await?;
+    Ok(inserted.rows_affected() > 0)
+}
+
+async fn claim(work: &mut Transaction<'_>, source: &str, device_id: &str) -> Result<Option<Order>, Trouble> {
+    loop {
+        let sql = "SELECT * FROM orders WHERE source = $1 AND \
+             (bound_to = $2 OR (bound_to IS NULL AND (device_id = $2 OR device_id IS NULL))) \
+             ORDER BY CASE WHEN bound_to IS NOT NULL THEN 0 WHEN device_id IS NOT NULL THEN 1 ELSE 2 END, \
+             position, id LIMIT 1";
+        let next = sqlx::query(sql).bind(source.to_owned()).bind(device_id.to_owned());
+        let Some(row) = next.fetch_optional(work.on()).await? else { return Ok(None) };
+        let mut next = order(&row)?;
+        if next.bound_to.is_some() {
+            return Ok(Some(next));
+        }
+        // Somebody else may have been quicker; then there is another next one.
+        let sql = "UPDATE orders SET bound_to = $1, state = 'bound' WHERE id = $2 AND bound_to IS NULL";
+        let bound =
+            sqlx::query(sql).bind(device_id.to_owned()).bind(next.id.clone()).execute(work.on()).await?;
+        if bound.rows_affected() > 0 {
+            (next.bound_to, next.state) = (Some(device_id.to_owned()), OrderState::Bound);
+            return Ok(Some(next));
+        }
+    }
+}
+
+fn order(row: &AnyRow) -> Result<Order, sqlx::Error> {
+    let state: String = row.try_get("state")?;
+    Ok(Order {
+        id: row.try_get("id")?,
+        source: row.try_get("source")?,
+        position: row.try_get("position")?,
+        device_id: row.try_get("device_id")?,
+        customer: row.try_get("customer")?,
+        name: row.try_get("name")?,
+        note: row.try_get("note")?,
+        bound_to: row.try_get("bound_to")?,
+        state: OrderState::ALL.into_iter().find(|s| s.as_str() == state).unwrap_or(OrderState::Bound),
+    })
+}

@@ -1,0 +1,381 @@
+use std::fmt;
+
+use jiff::{Timestamp, tz::TimeZone};
+use serde::Serialize;
+use sqlx::{Row, any::AnyRow};
+
+use super::{
+    Ledger,
+    ledger::{Transaction, Trouble, random, stamp},
+};
+use crate::model::{DeviceId, Failure};
+
+/// A run's name: its start in UTC, which makes it sort by time, and eight letters and digits, by which
+/// people call it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct RunId(String);
+
+impl RunId {
+    const SHORT: usize = 8;
+
+    pub(super) fn new(started: Timestamp) -> Self {
+        let started = started.to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%S");
+        Self(format!("{started}-{}", random(Self::SHORT)))
+    }
+
+    /// `20261124T184512-7k3f9qzp`
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// `7k3f9qzp`
+    pub fn short(&self) -> &str {
+        self.0.rsplit('-').next().unwrap_or(&self.0)
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How a run ended, as it is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It has not ended: it is under way, or was killed.
+    Incomplete,
+    /// It did what it was to do.
+    Passed,
+    /// There was nothing to do.
+    Already,
+    /// It failed.
+    Failed,
+    /// It was stopped.
+    Interrupted,
+    /// It never ended; a later run of the same device has settled what became of it.
+    Abandoned,
+}
+
+impl Outcome {
+    const ALL: [Self; 6] =
+        [Self::Incomplete, Self::Passed, Self::Already, Self::Failed, Self::Interrupted, Self::Abandoned];
+
+    /// As it is stored, and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Incomplete => "incomplete",
+            Self::Passed => "passed",
+            Self::Already => "already",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+            Self::Abandoned => "abandoned",
+        }
+    }
+
+    /// A word of a later version is not known to have ended.
+    fn stored(text: &str) -> Self {
+        Self::ALL.into_iter().find(|outcome| outcome.as_str() == text).unwrap_or(Self::Incomplete)
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A run, as it is stored. What nobody knew is absent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Run {
+    /// Its name.
+    pub id: RunId,
+    /// The bench it was at.
+    pub bench: String,
+    /// The bench's slot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slot: Option<String>,
+    /// Who worked there.
+    pub operator: String,
+    /// How much of the job it was to do: `whole`, `prepared`, `delivered` or `wifi`.
+    pub part: String,
+    /// When it began, UTC.
+    pub started: Timestamp,
+    /// When it ended, UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Timestamp>,
+    /// The board.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_id: Option<String>,
+    /// Its kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub platform: Option<String>,
+    /// Its Device OS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub firmware: Option<String>,
+    /// The product; absent for a developer's own account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub product: Option<String>,
+    /// The customer; absent for a developer's own account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub customer: Option<String>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The code of its failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure_code: Option<String>,
+    /// The step that failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure_step: Option<String>,
+    /// What was seen of the failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// The later run that found out what became of one that never ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settled_by: Option<RunId>,
+    /// The program's version.
+    pub version: String,
+}
+
+/// One of a run's steps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StepTimes {
+    /// Its name: `claim-code`.
+    pub step: String,
+    /// When it began, UTC.
+    pub started: Timestamp,
+    /// When it ended, UTC; absent for one that was under way when the run was killed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Timestamp>,
+    /// One, and one more for each time that something in it was tried again.
+    pub tries: u32,
+    /// `done`, `already-so`, `failed` or `stopped`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+    /// The code of its failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure_code: Option<String>,
+}
+
+/// Something that was tried again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Retry {
+    /// In this step.
+    pub step: String,
+    /// When, UTC.
+    pub at: Timestamp,
+    /// What, and why.
+    pub why: String,
+}
+
+/// That something which cannot be taken back was about to be done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Intent {
+    /// In this step.
+    pub step: String,
+    /// When, UTC.
+    pub at: Timestamp,
+}
+
+/// A run with all that is known of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Story {
+    /// The run.
+    #[serde(flatten)]
+    pub run: Run,
+    /// Its steps, in the order of their starts.
+    pub steps: Vec<StepTimes>,
+    /// What was tried again, in order.
+    pub retries: Vec<Retry>,
+    /// What was about to be done, in order.
+    pub intents: Vec<Intent>,
+}
+
+/// Which runs.
+#[derive(Debug, Clone, Default)]
+pub struct RunQuery {
+    /// That began then or later.
+    pub since: Option<Timestamp>,
+    /// That began before.
+    pub until: Option<Timestamp>,
+    /// Of this device.
+    pub device_id: Option<DeviceId>,
+    /// Of this bench.
+    pub bench: Option<String>,
+    /// Only those that did not end well: failed, interrupted, incomplete or abandoned.
+    pub failed: bool,
+    /// Only those that come after this one, the order being the newest first: for the next page.
+    pub before: Option<RunId>,
+    /// At most so many; 0 is all.
+    pub limit: u32,
+}
+
+impl Ledger {
+    /// The runs, the newest first.
+    pub async fn runs(&self, query: &RunQuery) -> Result<Vec<Run>, Failure> {
+        self.working("read", || async {
+            let mut work = self.transaction().await?;
+            let runs = select(&mut work, query).await?;
+            work.commit().await?;
+            Ok(runs)
+        })
+        .await
+    }
+
+    /// The runs whose names end in, or are, this text, with all that is known of them.
+    pub async fn stories(&self, name: &str) -> Result<Vec<Story>, Failure> {
+        self.working("read", || async {
+            let mut work = self.transaction().await?;
+            let sql = "SELECT * FROM runs WHERE id = $1 OR substr(id, 17) = $1 ORDER BY id";
+            let rows = sqlx::query(sql).bind(name.to_owned()).fetch_all(work.on()).await?;
+            let mut stories = Vec::new();
+            for row in rows {
+                stories.push(story(&mut work, run(&row)?).await?);
+            }
+            work.commit().await?;
+            Ok(stories)
+        })
+        .await
+    }
+
+    /// These runs with all that is known of them, for an export.
+    pub async fn stories_of(&self, query: &RunQuery) -> Result<Vec<Story>, Failure> {
+        self.working("read", || async {
+            let mut work = self.transaction().await?;
+            let mut stories = Vec::new();
+            for run in select(&mut work, query).await? {
+                stories.push(story(&mut work, run).await?);
+            }
+            work.commit().await?;
+            Ok(stories)
+        })
+        .await
+    }
+
+    /// The runs of this bench that have not ended, other than those of this process and those that
+    /// another process is seen to be at: they were killed.
+    pub async fn incomplete_runs(&self, bench: &str) -> Result<Vec<Run>, Failure> {
+        self.working("read", || async {
+            let mut work = self.transaction().await?;
+            let now = work.now().await?;
+            let sql = "SELECT * FROM runs WHERE outcome = 'incomplete' AND bench = $1 AND process <> $2 \
+                 AND NOT EXISTS (SELECT 1 FROM benches b WHERE b.id = runs.process AND b.ended = 0 AND b.seen > $3) \
+                 ORDER BY id";
+            let seen_after = now - super::benches::FRESH_MS;
+            let query = sqlx::query(sql).bind(bench.to_owned());
+            let query = query.bind(self.inner.process.clone()).bind(seen_after);
+            let rows = query.fetch_all(work.on()).await?;
+            let mut runs = rows.iter().map(run).collect::<Result<Vec<_>, _>>()?;
+            let held = super::leases::holders(&mut work, now).await?;
+            runs.retain(|run| !held.contains(run.id.as_str()));
+            work.commit().await?;
+            Ok(runs)
+        })
+        .await
+    }
+}
+
+async fn select(work: &mut Transaction<'_>, query: &RunQuery) -> Result<Vec<Run>, Trouble> {
+    // Every condition is always there, so that there is one text to prepare, and none to put together.
+    let sql = "SELECT * FROM runs WHERE started >= $1 AND started < $2 AND ($3 = '' OR device_id = $3) \
+         AND ($4 = '' OR bench = $4) AND ($5 = 0 OR outcome NOT IN ('passed', 'already')) \
+         AND ($6 = '' OR id < $6) ORDER BY id DESC LIMIT $7";
+    let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+    let rows = sqlx::query(sql)
+        .bind(query.since.map(stamp).unwrap_or_default())
+        .bind(query.until.map_or_else(|| "9".into(), stamp))
+        .bind(text(query.device_id.as_ref().map(DeviceId::as_str)))
+        .bind(text(query.bench.as_deref()))
+        .bind(i64::from(query.failed))
+        .bind(text(query.before.as_ref().map(RunId::as_str)))
+        .bind(if query.limit == 0 { i64::MAX } else { i64::from(query.limit) })
+        .fetch_all(work.on())
+        .await?;
+    Ok(rows.iter().map(run).collect::<Result<_, _>>()?)
+}
+
+async fn story(work: &mut Transaction<'_>, run: Run) -> Result<Story, Trouble> {
+    let of = |sql: &'static str| sqlx::query(sql).bind(run.id.0.clone());
+    let rows =
+        of("SELECT * FROM steps WHERE run_id = $1 ORDER BY started, step").fetch_all(work.on()).await?;
+    let steps = rows.iter().map(step).collect::<Result<_, _>>()?;
+    let rows = of("SELECT * FROM retries WHERE run_id = $1 ORDER BY number").fetch_all(work.on()).await?;
+    let retries = rows.iter().map(retry).collect::<Result<_, _>>()?;
+    let rows = of("SELECT * FROM intents WHERE run_id = $1 ORDER BY at, step").fetch_all(work.on()).await?;
+    let intents = rows.iter().map(intent).collect::<Result<_, _>>()?;
+    Ok(Story { run, steps, retries, intents })
+}
+
+fn run(row: &AnyRow) -> Result<Run, sqlx::Error> {
+    Ok(Run {
+        id: RunId(row.try_get("id")?),
+        bench: row.try_get("bench")?,
+        slot: row.try_get("slot")?,
+        operator: row.try_get("operator")?,
+        part: row.try_get("part")?,
+        started: at(row, "started")?.unwrap_or_default(),
+        ended: at(row, "ended")?,
+        device_id: row.try_get("device_id")?,
+        platform: row.try_get("platform")?,
+        firmware: row.try_get("firmware")?,
+        product: row.try_get("product")?,
+        customer: row.try_get("customer")?,
+        outcome: Outcome::stored(row.try_get("outcome")?),
+        failure_code: row.try_get("failure_code")?,
+        failure_step: row.try_get("failure_step")?,
+        detail: row.try_get("detail")?,
+        settled_by: row.try_get::<Option<String>, _>("settled_by")?.map(RunId),
+        version: row.try_get("version")?,
+    })
+}
+
+fn step(row: &AnyRow) -> Result<StepTimes, sqlx::Error> {
+    Ok(StepTimes {
+        step: row.try_get("step")?,
+        started: at(row, "started")?.unwrap_or_default(),
+        ended: at(row, "ended")?,
+        tries: u32::try_from(row.try_get::<i64, _>("tries")?).unwrap_or(u32::MAX),
+        outcome: row.try_get("outcome")?,
+        failure_code: row.try_get("failure_code")?,
+    })
+}
+
+fn retry(row: &AnyRow) -> Result<Retry, sqlx::Error> {
+    let at = at(row, "at")?.unwrap_or_default();
+    Ok(Retry { step: row.try_get("step")?, at, why: row.try_get("why")? })
+}
+
+fn intent(row: &AnyRow) -> Result<Intent, sqlx::Error> {
+    Ok(Intent { step: row.try_get("step")?, at: at(row, "at")?.unwrap_or_default() })
+}
+
+fn at(row: &AnyRow, column: &str) -> Result<Option<Timestamp>, sqlx::Error> {
+    let text: Option<String> = row.try_get(column)?;
+    let parsed = text.map(|text| text.parse()).transpose();
+    parsed.map_err(|e: jiff::Error| sqlx::Error::ColumnDecode { index: column.into(), source: e.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_sort_by_time_and_are_called_by_their_ends() {
+        let early = RunId::new("2026-11-24T18:45:12Z".parse().unwrap());
+        let late = RunId::new("2026-11-24T18:45:13Z".parse().unwrap());
+        assert!(early < late);
+        assert!(early.as_str().starts_with("20261124T184512-"));
+        assert_eq!(early.as_str().len(), 16 + RunId::SHORT);
+        assert_eq!(early.short(), &early.as_str()[16..]);
+    }
+
+    #[test]
+    fn outcomes_read_as_they_are_written() {
+        for outcome in Outcome::ALL {
+            assert_eq!(Outcome::stored(outcome.as_str()), outcome);
+            assert_eq!(serde_json::to_value(outcome).unwrap(), outcome.as_str());
+        }
+    }
+}

@@ -1,0 +1,46 @@
+use sqlx::{AnyConnection, Row};
+
+use super::{Location, ledger::Trouble};
+use crate::model::{Failure, FailureCode};
+
+/// In order; what was released is never changed. Read by both databases, so they keep to what both know.
+const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_first.sql")];
+
+/// Only one may migrate at a time; whatever number, as long as every version takes the same.
+pub(super) const LOCK: &str = "SELECT pg_advisory_xact_lock(7077888219)";
+
+/// Applies what is missing, all or nothing. A schema from the future is refused.
+pub(super) async fn migrate(
+    connection: &mut AnyConnection,
+    begin: &'static str,
+    lock: Option<&'static str>,
+    location: &Location,
+) -> Result<(), Trouble> {
+    sqlx::raw_sql(begin).execute(&mut *connection).await?;
+    if let Some(lock) = lock {
+        sqlx::raw_sql(lock).execute(&mut *connection).await?;
+    }
+    sqlx::raw_sql("CREATE TABLE IF NOT EXISTS ledger_schema (version BIGINT NOT NULL)")
+        .execute(&mut *connection)
+        .await?;
+    let row =
+        sqlx::query("SELECT MAX(version) AS version FROM ledger_schema").fetch_one(&mut *connection).await?;
+    let has: i64 = row.try_get::<Option<i64>, _>("version")?.unwrap_or(0);
+    let known = MIGRATIONS.len();
+    let Some(missing) = usize::try_from(has).ok().and_then(|has| MIGRATIONS.get(has..)) else {
+        let detail = format!("the ledger {location} has schema {has}, and this program knows {known}");
+        return Err(Failure::new(FailureCode::LedgerNewer, detail).into());
+    };
+    for migration in missing {
+        sqlx::raw_sql(*migration).execute(&mut *connection).await?;
+    }
+    if !missing.is_empty() {
+        let version = i64::try_from(known).unwrap_or(i64::MAX);
+        sqlx::query("INSERT INTO ledger_schema (version) VALUES ($1)")
+            .bind(version)
+            .execute(&mut *connection)
+            .await?;
+    }
+    sqlx::raw_sql("COMMIT").execute(&mut *connection).await?;
+    Ok(())
+}

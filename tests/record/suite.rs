@@ -1,0 +1,353 @@
+use std::{collections::HashSet, time::Duration};
+
+use futures_util::future::join_all;
+use provision::{
+    model::{
+        ClaimCode, CustomerTemplate, DeviceId, EventKind, Events, Failure, FailureCode, FirmwareVersion,
+        Identity, Outcome as StepOutcome, Part, Platform, ProductRef, Step, Summary, guard,
+    },
+    record::{Beat, Lease, Ledger, NewOrder, Order, OrderState, Outcome, Recording, RunQuery, Story},
+    workflow::{Job, Journal, Owner, Policy},
+};
+
+use crate::{on_both, place::Place};
+
+const ID: &str = "3b0021001747353236343033";
+
+on_both! {
+    a_run_is_incomplete_until_it_ends_and_then_tells_it_all
+    a_run_that_fails_tells_where_and_why
+    a_later_run_settles_one_that_never_ended
+    one_run_at_a_time_has_a_device
+    orders_are_the_same_however_often_they_are_read
+    an_order_is_never_used_twice
+    benches_count_each_other
+    many_open_a_new_ledger_at_once
+    a_newer_schema_is_refused
+    no_secret_is_kept
+    runs_are_asked_for_by_what_they_are
+}
+
+pub fn id() -> DeviceId {
+    DeviceId::parse(ID).unwrap()
+}
+
+pub fn job() -> Job {
+    Job {
+        owner: Owner::Customer {
+            product: ProductRef::parse("1319").unwrap(),
+            customer: CustomerTemplate::parse("{device_id}@shadow.example").unwrap(),
+        },
+        wifi: None,
+        device_id: None,
+        reclaim: false,
+        dry_run: false,
+        policy: Policy::default(),
+    }
+}
+
+fn identity() -> Identity {
+    Identity {
+        id: id(),
+        platform: Some(Platform::Photon),
+        firmware: Some(FirmwareVersion::new(2, 3, 1)),
+        claimed: None,
+        mac: None,
+        serial_number: None,
+    }
+}
+
+pub fn summary() -> Summary {
+    Summary {
+        part: Part::Whole,
+        device_id: Some(id()),
+        platform: Some(Platform::Photon),
+        firmware: Some(FirmwareVersion::new(2, 3, 1)),
+        customer: None,
+        product: None,
+        already: false,
+        dry_run: false,
+    }
+}
+
+fn events(recording: &Recording) -> Events {
+    let recording = recording.clone();
+    Events::new(0, move |event| recording.hear(&event))
+}
+
+fn ended(step: Step) -> EventKind {
+    EventKind::StepEnded { step, outcome: StepOutcome::Done, note: "told only".into(), took: Duration::ZERO }
+}
+
+pub async fn story(ledger: &Ledger, recording: &Recording) -> Story {
+    let mut stories = ledger.stories(recording.id().short()).await.unwrap();
+    assert_eq!(stories.len(), 1);
+    stories.remove(0)
+}
+
+pub async fn begun(ledger: &Ledger) -> Recording {
+    let recording = Recording::new(ledger, Some("3".into()));
+    recording.begin(&job(), Part::Whole).await.unwrap();
+    recording.take(&id(), &|_| {}).await.unwrap();
+    recording
+}
+
+async fn a_run_is_incomplete_until_it_ends_and_then_tells_it_all(place: Place) {
+    let (ledger, reader) = (place.ledger("left"), place.ledger("office"));
+    let recording = Recording::new(&ledger, Some("3".into()));
+    recording.begin(&job(), Part::Whole).await.unwrap();
+    let run = story(&reader, &recording).await.run;
+    assert_eq!((run.outcome, run.device_id, run.ended), (Outcome::Incomplete, None, None));
+    assert_eq!((run.bench.as_str(), run.slot.as_deref(), run.operator.as_str()), ("left", Some("3"), "ann"));
+
+    let events = events(&recording);
+    events.send(EventKind::StepStarted { step: Step::KnowDevice });
+    recording.take(&id(), &|_| unreachable!("nobody else has it")).await.unwrap();
+    events.send(ended(Step::KnowDevice));
+    recording.met(&identity());
+    events.send(EventKind::StepStarted { step: Step::Deliver });
+    recording.intend(Step::Deliver).await.unwrap();
+    let told = story(&reader, &recording).await;
+    assert_eq!(told.run.device_id.as_deref(), Some(ID));
+    assert_eq!(told.run.customer.as_deref(), Some("3b0021001747353236343033@shadow.example"));
+    assert_eq!(told.run.firmware.as_deref(), Some("2.3.1"));
+    assert_eq!(told.intents.iter().map(|i| i.step.as_str()).collect::<Vec<_>>(), ["deliver"]);
+    let open = told.steps.iter().find(|step| step.step == "deliver").unwrap();
+    assert_eq!((open.ended, open.outcome.as_deref()), (None, None));
+
+    events.send(EventKind::StepRetried { step: Step::Deliver, note: "an echo got lost".into() });
+    events.send(ended(Step::Deliver));
+    recording.end(&Ok(summary())).await.unwrap();
+    let told = story(&reader, &recording).await;
+    assert_eq!(told.run.outcome, Outcome::Passed);
+    assert!(told.run.ended.is_some_and(|ended| ended >= told.run.started));
+    assert_eq!((told.run.platform.as_deref(), told.run.product.as_deref()), (Some("Photon"), Some("1319")));
+    let deliver = told.steps.iter().find(|step| step.step == "deliver").unwrap();
+    assert_eq!((deliver.tries, deliver.outcome.as_deref()), (2, Some("done")));
+    assert!(deliver.ended.is_some());
+    assert_eq!(
+        (told.retries[0].step.as_str(), told.retries[0].why.as_str()),
+        ("deliver", "an echo got lost")
+    );
+    assert!(!serde_json::to_string(&told).unwrap().contains("told only"));
+}
+
+async fn a_run_that_fails_tells_where_and_why(place: Place) {
+    let ledger = place.ledger("left");
+    for (code, outcome) in
+        [(FailureCode::CodeRefused, Outcome::Failed), (FailureCode::Interrupted, Outcome::Interrupted)]
+    {
+        let recording = begun(&ledger).await;
+        let events = events(&recording);
+        for step in [Step::SignIn, Step::Deliver] {
+            events.send(EventKind::StepStarted { step });
+        }
+        let failure = Failure::new(code, "the device said no").in_step(Step::Deliver);
+        recording.end(&Err(failure)).await.unwrap();
+        let told = story(&ledger, &recording).await;
+        assert_eq!(told.run.outcome, outcome);
+        assert_eq!(told.run.failure_code, Some(code.as_str()));
+        assert_eq!(told.run.failure_step.as_deref(), Some("deliver"));
+        assert_eq!(told.run.detail.as_deref(), Some("the device said no"));
+        let outcome = |name| told.steps.iter().find(|s| s.step == name).and_then(|s| s.outcome.clone());
+        assert_eq!(outcome("deliver").as_deref(), Some("failed"));
+        assert_eq!(outcome("sign-in").as_deref(), Some("stopped"));
+    }
+}
+
+async fn a_later_run_settles_one_that_never_ended(place: Place) {
+    let ledger = place.ledger("left");
+    let lost = begun(&ledger).await;
+    // Its process is gone, and with it its lease.
+    ledger.release(lost.id().as_str()).await.unwrap();
+    let next = place.ledger("left");
+    assert_eq!(next.incomplete_runs("left").await.unwrap().len(), 1);
+    assert_eq!(next.incomplete_runs("right").await.unwrap(), []);
+    assert_eq!(ledger.incomplete_runs("left").await.unwrap(), [], "a process knows of its own runs");
+    let found = begun(&next).await;
+    found.end(&Ok(Summary { already: true, ..summary() })).await.unwrap();
+    assert_eq!(story(&next, &found).await.run.outcome, Outcome::Already);
+    let lost = story(&next, &lost).await.run;
+    assert_eq!((lost.outcome, lost.settled_by.as_ref()), (Outcome::Abandoned, Some(found.id())));
+    assert_eq!(next.incomplete_runs("left").await.unwrap(), []);
+}
+
+async fn one_run_at_a_time_has_a_device(place: Place) {
+    let (left, right) = (place.ledger("left"), place.ledger("right"));
+    let first = begun(&left).await;
+    let second = Recording::new(&right, None);
+    second.begin(&job(), Part::Whole).await.unwrap();
+    let (waits, waiting) = tokio::sync::oneshot::channel();
+    let waits = std::sync::Mutex::new(Some(waits));
+    let device = id();
+    let tell = |_| waits.lock().unwrap().take().unwrap().send(()).unwrap();
+    let take = second.take(&device, &tell);
+    let end = async {
+        waiting.await.unwrap();
+        assert_eq!(story(&left, &second).await.run.device_id, None);
+        assert!(
+            matches!(right.lease(&device, "another").await, Ok(Lease::Theirs { bench }) if bench == "left")
+        );
+        first.intend(Step::Import).await.unwrap();
+        first.end(&Ok(summary())).await.unwrap();
+    };
+    let (taken, ()) = tokio::join!(take, end);
+    taken.unwrap();
+    assert_eq!(left.lease(&device, "another").await.unwrap(), Lease::Theirs { bench: "right".into() });
+    // Taken twice by the same is taken once; given back it is free.
+    assert_eq!(right.lease(&device, second.id().as_str()).await.unwrap(), Lease::Ours);
+    right.release(second.id().as_str()).await.unwrap();
+    assert_eq!(left.lease(&device, "another").await.unwrap(), Lease::Ours);
+    // Who has lost its device does nothing more to it.
+    let failure = second.intend(Step::Deliver).await.unwrap_err();
+    assert_eq!(failure.code, FailureCode::DeviceTaken);
+    assert_eq!(story(&left, &second).await.intents, []);
+}
+
+fn order(customer: &str) -> NewOrder {
+    NewOrder { customer: Some(customer.into()), ..NewOrder::default() }
+}
+
+fn device(n: usize) -> DeviceId {
+    DeviceId::parse(&format!("{n:024x}")).unwrap()
+}
+
+async fn orders_are_the_same_however_often_they_are_read(place: Place) {
+    let ledger = place.ledger("left");
+    let file = [order("a"), order("b"), order("a"), NewOrder { device_id: Some(device(7)), ..order("c") }];
+    let imported = ledger.import_orders("today.csv", &file).await.unwrap();
+    assert_eq!((imported.new, imported.known), (4, 0));
+    let claimed = ledger.claim_order("today.csv", &device(1)).await.unwrap().unwrap();
+    assert_eq!(claimed.customer.as_deref(), Some("a"));
+    // Read again after a crash, by another bench, and with a line more.
+    let again = place.ledger("right");
+    let longer: Vec<_> = file.iter().cloned().chain([order("d")]).collect();
+    let imported = again.import_orders("today.csv", &longer).await.unwrap();
+    assert_eq!((imported.new, imported.known), (1, 4));
+    assert_eq!(again.import_orders("tomorrow.csv", &file).await.unwrap().new, 4);
+    let customers = |orders: Vec<Order>| orders.into_iter().filter_map(|o| o.customer).collect::<Vec<_>>();
+    assert_eq!(customers(again.orders("today.csv").await.unwrap()), ["a", "b", "a", "c", "d"]);
+
+    // The same board keeps its order, also when it is done; the one that names a board goes to no other.
+    again.settle_order(&claimed.id, OrderState::Done).await.unwrap();
+    let same = again.claim_order("today.csv", &device(1)).await.unwrap().unwrap();
+    assert_eq!((same.id, same.state), (claimed.id, OrderState::Done));
+    let mut got = Vec::new();
+    for n in [7, 2, 3, 4, 5] {
+        let order = again.claim_order("today.csv", &device(n)).await.unwrap();
+        got.push(order.and_then(|order| order.customer).unwrap_or_default());
+    }
+    assert_eq!(got, ["c", "b", "a", "d", ""]);
+    // What is scanned is new each time.
+    for _ in 0..2 {
+        ledger.add_order("scanner", &order("a")).await.unwrap();
+    }
+    assert_eq!(ledger.orders("scanner").await.unwrap().len(), 2);
+}
+
+async fn an_order_is_never_used_twice(place: Place) {
+    let orders: Vec<_> = (0..40).map(|n| order(&format!("customer {n}"))).collect();
+    let ledgers: Vec<_> = (0..8).map(|n| place.ledger(&format!("bench {n}"))).collect();
+    // All read the file, too.
+    let imports = ledgers.iter().map(|ledger| ledger.import_orders("today.csv", &orders));
+    let new: usize = join_all(imports).await.into_iter().map(|imported| imported.unwrap().new).sum();
+    assert_eq!(new, 40);
+    let claims = ledgers.iter().enumerate().map(|(bench, ledger)| async move {
+        let mut claimed = Vec::new();
+        for n in 0..6 {
+            // Two benches see each board.
+            let board = device(bench / 2 * 6 + n);
+            claimed.push((board.clone(), ledger.claim_order("today.csv", &board).await.unwrap().unwrap()));
+        }
+        claimed
+    });
+    let claimed: Vec<_> = join_all(claims).await.into_iter().flatten().collect();
+    let pairs: HashSet<_> = claimed.iter().map(|(board, order)| (board.clone(), order.id.clone())).collect();
+    let (boards, orders): (HashSet<_>, HashSet<_>) = pairs.iter().cloned().unzip();
+    assert_eq!((pairs.len(), boards.len(), orders.len()), (24, 24, 24));
+}
+
+async fn benches_count_each_other(place: Place) {
+    let (left, right) = (place.ledger("left"), place.ledger("right"));
+    let beat = Beat { slots: 16, under_way: 2, passed: 5, failed: 1 };
+    assert_eq!(left.beat(&beat).await.unwrap(), 1);
+    assert_eq!(right.beat(&Beat { slots: 4, ..Beat::default() }).await.unwrap(), 2);
+    assert_eq!(left.beat(&Beat { passed: 6, ..beat }).await.unwrap(), 2);
+    let benches = left.benches(Duration::from_secs(3600)).await.unwrap();
+    let told: HashSet<_> = benches.iter().map(|b| (b.name.as_str(), b.slots, b.passed, b.alive)).collect();
+    assert_eq!(told, HashSet::from([("left", 16, 6, true), ("right", 4, 0, true)]));
+    assert_eq!(benches[0].pid, std::process::id());
+    right.leave(&Beat::default()).await.unwrap();
+    assert_eq!(left.alive().await.unwrap(), 1);
+    assert_eq!(left.benches(Duration::from_secs(3600)).await.unwrap().len(), 2);
+}
+
+async fn many_open_a_new_ledger_at_once(place: Place) {
+    let ledgers: Vec<_> = (0..8).map(|n| place.ledger(&format!("bench {n}"))).collect();
+    for opened in join_all(ledgers.iter().map(Ledger::open)).await {
+        opened.unwrap();
+    }
+}
+
+async fn a_newer_schema_is_refused(place: Place) {
+    place.ledger("left").open().await.unwrap();
+    place.execute("INSERT INTO ledger_schema (version) VALUES (4711)").await;
+    let failure = place.ledger("left").open().await.unwrap_err();
+    assert_eq!(failure.code, FailureCode::LedgerNewer);
+    assert!(failure.to_string().contains("schema 4711"), "{failure}");
+}
+
+async fn no_secret_is_kept(place: Place) {
+    let secret = "xyzzy-plugh-plover";
+    guard(secret);
+    let code = "3GjxEdDu3eIWEs5C9WMun5etWsIC7KreXXHQ2JXAfBorHv+t26F04cFObo/FsL5";
+    let _code = ClaimCode::parse(code).unwrap();
+    let token = "5724113917ac1e1cbf80cae2e24dd27c56245bdb";
+    let ledger = place.ledger("left");
+    let recording = begun(&ledger).await;
+    let events = events(&recording);
+    events.send(EventKind::StepStarted { step: Step::Deliver });
+    let said = format!("marker: {secret} {code} {token} ?access_token=abcdef");
+    events.send(EventKind::StepRetried { step: Step::Deliver, note: said.clone() });
+    let failure = Failure::new(FailureCode::CodeRefused, &said).because(std::io::Error::other(said.clone()));
+    recording.end(&Err(failure)).await.unwrap();
+    drop((ledger, recording, events));
+    let content = place.content();
+    assert!(content.contains("marker: "), "what is looked into is not the ledger");
+    for secret in [secret, code, token, "abcdef"] {
+        assert!(!content.contains(secret), "{secret}");
+    }
+}
+
+async fn runs_are_asked_for_by_what_they_are(place: Place) {
+    let (left, right) = (place.ledger("left"), place.ledger("right"));
+    let mut ids = Vec::new();
+    for (n, ledger) in [(1, &left), (2, &right), (1, &right)] {
+        let recording = Recording::new(ledger, None);
+        recording.begin(&job(), Part::Whole).await.unwrap();
+        recording.take(&device(n), &|_| {}).await.unwrap();
+        let failure = Failure::new(FailureCode::NoAnswer, "it stopped answering");
+        recording.end(&if n == 2 { Err(failure) } else { Ok(summary()) }).await.unwrap();
+        ids.push(recording.id().clone());
+    }
+    let mut sorted = ids.clone();
+    sorted.sort();
+    let ask = async |query: RunQuery| {
+        left.runs(&query).await.unwrap().into_iter().map(|run| run.id).collect::<Vec<_>>()
+    };
+    let reversed: Vec<_> = sorted.iter().rev().cloned().collect();
+    assert_eq!(ask(RunQuery::default()).await, reversed);
+    assert_eq!(ask(RunQuery { limit: 1, ..RunQuery::default() }).await, reversed[..1]);
+    assert_eq!(
+        ask(RunQuery { before: Some(reversed[0].clone()), ..RunQuery::default() }).await,
+        reversed[1..]
+    );
+    assert_eq!(ask(RunQuery { failed: true, ..RunQuery::default() }).await, [ids[1].clone()]);
+    assert_eq!(ask(RunQuery { bench: Some("left".into()), ..RunQuery::default() }).await, [ids[0].clone()]);
+    let of_one = ask(RunQuery { device_id: Some(device(1)), ..RunQuery::default() }).await;
+    assert_eq!(of_one.len(), 2);
+    let future = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(60);
+    assert_eq!(ask(RunQuery { since: Some(future), ..RunQuery::default() }).await, []);
+    assert_eq!(ask(RunQuery { until: Some(future), ..RunQuery::default() }).await.len(), 3);
+    assert_eq!(left.stories_of(&RunQuery::default()).await.unwrap().len(), 3);
+}
