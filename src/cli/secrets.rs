@@ -286,7 +286,7 @@ mod tests {
 
     const WHAT: &str = "client secret";
 
-    // The secrets here have five characters: too few to be guarded, so only care keeps them out of messages.
+    // Guarded or not, care keeps the secrets here out of messages.
 
     fn piped(text: &'static [u8]) -> SecretReader {
         SecretReader::new(Box::new(text), None)

@@ -11,7 +11,7 @@ use super::{
     http::{Answer, Call, Kind, Signature},
     token_store::unix_now,
 };
-use crate::model::{Customer, Deadline, guard};
+use crate::model::{Customer, Deadline, guard_for_now};
 
 /// How long a token is taken to live whose answer does not say so (missing, null, or 0, which asks
 /// for a token without end): Particle's default of 90 days. One that ends earlier is renewed when it
@@ -36,7 +36,7 @@ impl AccessToken {
     pub(super) fn parse(text: &str, expires_at: Option<u64>, was_kept: bool) -> Option<Self> {
         let fits = !text.is_empty() && text.len() <= 4096 && text.bytes().all(|b| b.is_ascii_graphic());
         fits.then(|| {
-            guard(text);
+            guard_for_now(text);
             Self { text: text.into(), expires_at, was_kept }
         })
     }
@@ -96,7 +96,7 @@ fn seconds<'de, D: Deserializer<'de>>(field: D) -> Result<Option<u64>, D::Error>
 pub(super) fn read_token(answer: Answer) -> Result<AccessToken, CloudError> {
     answer.read("a token", |wire: TokenAnswer| {
         // Never used, but the cloud might repeat it.
-        wire.refresh_token.as_str().inspect(|text| guard(text));
+        wire.refresh_token.as_str().inspect(|text| guard_for_now(text));
         let expires_at = unix_now().saturating_add(wire.expires_in.unwrap_or(USUAL_LIFE.as_secs()));
         AccessToken::parse(&wire.access_token, Some(expires_at), false)
     })

@@ -137,7 +137,7 @@ fn guard_proxy_passwords() {
             // A form is percent-encoded as well, but for its signs between fields.
             let password = password.replace('+', "%2B").replace('&', "%26");
             for (password, _) in form_urlencoded::parse(password.as_bytes()) {
-                guard(&password);
+                guard(&*password);
             }
         }
     }

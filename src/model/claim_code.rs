@@ -1,6 +1,6 @@
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Invalid, guard};
+use super::{Invalid, guard_for_now};
 
 /// A one-time code that moves the device which presents it to an account.
 ///
@@ -24,7 +24,7 @@ impl ClaimCode {
         if !text.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\') {
             return Err(invalid("holds only letters, digits and plain signs".into()));
         }
-        guard(text);
+        guard_for_now(text);
         Ok(Self(text.into()))
     }
 

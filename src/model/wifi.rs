@@ -170,9 +170,7 @@ impl Passphrase {
         if bytes.is_empty() {
             return Err(Invalid { what: "a password", why: "cannot be empty".into() });
         }
-        if let Ok(text) = std::str::from_utf8(bytes) {
-            guard(text);
-        }
+        guard(bytes);
         Ok(Self(Zeroizing::new(bytes.into())))
     }
 

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{Wording, bench::Places, put};
 use crate::{
     bench::{BenchEvent, Shift},
-    model::{Event, EventKind, Failure, redact},
+    model::{Event, EventKind, Failure, redact_json},
 };
 
 /// The version of the lines' form. A new field does not raise it; a changed meaning does.
@@ -98,7 +98,9 @@ fn end(mut object: Map<String, Value>, fields: Value) -> String {
     if let Value::Object(fields) = fields {
         object.extend(fields);
     }
-    redact(&Value::Object(object).to_string()).into_owned()
+    let mut object = Value::Object(object);
+    redact_json(&mut object);
+    object.to_string()
 }
 
 fn fields(event: &Event, wording: Wording) -> Value {
@@ -161,5 +163,6 @@ pub fn result_line(failure: &Failure, wording: Wording) -> String {
     if let Value::Object(fields) = failed(failure, wording) {
         merge(&mut object, fields);
     }
-    redact(&object.to_string()).into_owned()
+    redact_json(&mut object);
+    object.to_string()
 }
