@@ -105,7 +105,7 @@ impl Cloud {
 
 fn record(mut json: Value) -> Option<ClientRecord> {
     let client = WireClient::deserialize(&json).ok()?;
-    client.secret.iter().for_each(|secret| guard(secret));
+    client.secret.iter().for_each(guard);
     if let Some(fields) = json.as_object_mut() {
         fields.remove("secret");
     }

@@ -39,7 +39,7 @@ impl Location {
             guard(secret);
         }
         if let Some(password) = url.password() {
-            guard(&percent_decoded(password));
+            guard(percent_decoded(password));
         }
         let whole = SecretString::from(text);
         let _ = url.set_password(None);
