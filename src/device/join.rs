@@ -116,6 +116,8 @@ struct Away {
     uuid: String,
     /// Once it is known.
     active: Option<OwnedObjectPath>,
+    /// From before it was joined.
+    news: News,
 }
 
 /// What a radio is connected to.
@@ -213,20 +215,20 @@ impl Joiner for NetworkManager {
         // Known before NetworkManager knows it: whatever becomes of the call, it can be undone.
         let uuid = some_uuid();
         let profile = self.profile(&uuid);
-        let away = self.away.insert(Away { bus, radio, before, uuid, active: None });
+        let news = bus.news(&radio).await?;
+        let away = self.away.insert(Away { bus, radio, before, uuid, active: None, news });
         // Volatile: not on disk, and gone once it is not used. Bound: not used any more once we are gone.
         let options: HashMap<_, Variant<'_>> =
             HashMap::from([("persist", "volatile".into()), ("bind-activation", "dbus-client".into())]);
         let arguments = (profile, &away.radio, &spot, options);
         type Answer = (OwnedObjectPath, OwnedObjectPath, HashMap<String, OwnedVariant>);
-        let news = away.bus.news("StateChanged").await?;
         let (_, active, _): Answer = away
             .bus
             .call(MANAGER, "AddAndActivateConnection2", &arguments)
             .await
             .map_err(|e| refused(e, "join"))?;
         let active = away.active.insert(active);
-        away.bus.activated(news, active, &away.radio, JOINED).await.map_err(|why| {
+        away.bus.activated(&mut away.news, active, JOINED).await.map_err(|why| {
             let detail = format!("{} could not be joined: {why}", self.network);
             let vanished = why == Stopped::Reason(SSID_NOT_FOUND);
             let code = if vanished { FailureCode::NetworkNotSeen } else { FailureCode::JoinRefused };
@@ -235,8 +237,8 @@ impl Joiner for NetworkManager {
     }
 
     async fn lost(&mut self) -> Failure {
-        let why = match &self.away {
-            Some(Away { bus, radio, active: Some(active), .. }) => bus.over(active, radio).await,
+        let why = match &mut self.away {
+            Some(Away { bus, news, active: Some(active), .. }) => bus.over(news, active).await,
             // Nothing was joined, so nothing can be lost.
             _ => std::future::pending().await,
         };
@@ -301,7 +303,7 @@ impl Away {
                 format!("this computer could not go back to {name}: {why}"),
             )
         };
-        let news = self.bus.news("StateChanged").await?;
+        let mut news = self.bus.news(&self.radio).await?;
         let active = match self.bus.connected(&self.radio).await {
             // The Photon's network went away, and NetworkManager has done it already.
             Some(now) if now.profile == *profile => now.active,
@@ -312,7 +314,7 @@ impl Away {
                 active.map_err(|e| failed(clean(&e.to_string())))?
             }
         };
-        self.bus.activated(news, &active, &self.radio, BACK).await.map_err(|why| failed(why.to_string()))?;
+        self.bus.activated(&mut news, &active, BACK).await.map_err(|why| failed(why.to_string()))?;
         Ok(name.clone())
     }
 
@@ -378,13 +380,19 @@ impl Bus {
     }
 
     /// Signals of this name, of whatever object, from now on.
-    async fn news(&self, member: &'static str) -> Result<MessageStream, Failure> {
+    async fn signals(&self, member: &'static str) -> zbus::Result<MessageStream> {
         let rule =
-            MatchRule::builder().msg_type(message::Type::Signal).sender(SERVICE).member(member).build();
-        // Calls wait for their answers behind signals that nobody has read, so there has to be room.
-        let news =
-            MessageStream::for_match_rule(rule.map_err(unexpected)?, &self.0, NonZeroUsize::new(4096)).await;
-        news.map_err(unexpected)
+            MatchRule::builder().msg_type(message::Type::Signal).sender(SERVICE).member(member).build()?;
+        // Answers come behind signals, which nobody may have read yet, so there has to be room for these.
+        MessageStream::for_match_rule(rule, &self.0, NonZeroUsize::new(4096)).await
+    }
+
+    async fn news(&self, radio: &OwnedObjectPath) -> Result<News, Failure> {
+        let signals = self.signals("StateChanged").await.map_err(|error| {
+            let detail = "NetworkManager cannot be listened to";
+            Failure::new(FailureCode::NoNetworkManager, detail).because(error)
+        })?;
+        Ok(News { signals, radio: radio.clone(), failed: None })
     }
 
     /// The Wi-Fi devices that can be used.
@@ -456,14 +464,14 @@ impl Bus {
     /// Lets radios look around. What they cannot or may not do is left undone.
     async fn scan(&self, radios: &[OwnedObjectPath]) {
         let until = Instant::now() + SCAN;
-        let Ok(mut news) = self.news("PropertiesChanged").await else { return };
+        let Ok(mut signals) = self.signals("PropertiesChanged").await else { return };
         for radio in radios {
             let before = self.last_scan(radio).await;
             let options = HashMap::<&str, Variant<'_>>::new();
             let asked = self.call::<()>((radio.as_str(), WIRELESS), "RequestScan", &(options,)).await;
             debug!(?asked, %radio, "scan");
             while self.last_scan(radio).await == before {
-                if !matches!(timeout_at(until, news.next()).await, Ok(Some(_))) {
+                if !matches!(timeout_at(until, signals.next()).await, Ok(Some(_))) {
                     break;
                 }
             }
@@ -473,49 +481,33 @@ impl Bus {
     /// Ends well when this connection is up.
     async fn activated(
         &self,
-        mut news: MessageStream,
+        news: &mut News,
         active: &OwnedObjectPath,
-        radio: &OwnedObjectPath,
         allowed: Duration,
     ) -> Result<(), Stopped> {
         let until = Instant::now() + allowed;
-        let mut reason = None;
         loop {
-            let state = self.state(active).await;
-            // What led to this state was said before it could be asked for.
-            while let Some(Some(said)) = news.next().now_or_never() {
-                reason = reason.or(failure_of(said, radio));
-            }
-            match state {
+            match self.state(active).await {
                 Some(ACTIVATED) => return Ok(()),
                 Some(before) if before < ACTIVATED => {}
-                _ => return Err(reason.map_or(Stopped::Untold, Stopped::Reason)),
+                _ => return Err(news.why()),
             }
             match timeout_at(until, news.next()).await {
-                Ok(Some(said)) => reason = reason.or(failure_of(said, radio)),
-                Ok(None) => return Err(Stopped::NoBus),
+                Ok(true) => {}
+                Ok(false) => return Err(Stopped::NoBus),
                 Err(_) => return Err(Stopped::Late),
             }
         }
     }
 
     /// Ends when this connection, which is up, is not any more.
-    async fn over(&self, active: &OwnedObjectPath, radio: &OwnedObjectPath) -> Stopped {
-        let Ok(mut news) = self.news("StateChanged").await else { return Stopped::NoBus };
-        let mut reason = None;
-        loop {
-            let state = self.state(active).await;
-            while let Some(Some(said)) = news.next().now_or_never() {
-                reason = reason.or(failure_of(said, radio));
-            }
-            if state != Some(ACTIVATED) {
-                return reason.map_or(Stopped::Untold, Stopped::Reason);
-            }
-            match news.next().await {
-                Some(said) => reason = reason.or(failure_of(said, radio)),
-                None => return Stopped::NoBus,
+    async fn over(&self, news: &mut News, active: &OwnedObjectPath) -> Stopped {
+        while self.state(active).await == Some(ACTIVATED) {
+            if !news.next().await {
+                return Stopped::NoBus;
             }
         }
+        news.why()
     }
 
     /// A connection that has ended is soon no object any more.
@@ -524,13 +516,41 @@ impl Bus {
     }
 }
 
-/// Why a radio has failed, if that is what the signal says.
-fn failure_of(said: zbus::Result<Message>, radio: &OwnedObjectPath) -> Option<u32> {
-    let said = said.ok()?;
-    let header = said.header();
-    let of_radio = header.path().is_some_and(|path| path.as_str() == radio.as_str());
-    let (state, _, reason): (u32, u32, u32) = said.body().deserialize().ok()?;
-    (of_radio && state == FAILED).then_some(reason)
+/// What NetworkManager tells of a radio. That something has changed is reason enough to look again; only
+/// why the radio has failed cannot be asked for afterwards.
+struct News {
+    signals: MessageStream,
+    radio: OwnedObjectPath,
+    failed: Option<u32>,
+}
+
+impl News {
+    /// Waits until something has changed; not so, if nobody will tell any more.
+    async fn next(&mut self) -> bool {
+        match self.signals.next().await {
+            Some(said) => self.heed(said),
+            None => return false,
+        }
+        true
+    }
+
+    /// Why the connection is over that was just seen to be. That was said before.
+    fn why(&mut self) -> Stopped {
+        while let Some(Some(said)) = self.signals.next().now_or_never() {
+            self.heed(said);
+        }
+        self.failed.map_or(Stopped::Untold, Stopped::Reason)
+    }
+
+    fn heed(&mut self, said: zbus::Result<Message>) {
+        let Ok(said) = said else { return };
+        let of_radio = said.header().path().is_some_and(|path| path.as_str() == self.radio.as_str());
+        if let Ok((FAILED, _, reason)) = said.body().deserialize::<(u32, u32, u32)>()
+            && of_radio
+        {
+            self.failed.get_or_insert(reason);
+        }
+    }
 }
 
 /// Why a connection did not come about, or did not last.
@@ -581,10 +601,6 @@ fn refused(error: zbus::Error, what: &str) -> Failure {
         _ => (FailureCode::JoinRefused, "NetworkManager refuses to connect".to_owned()),
     };
     Failure::new(code, detail).because(error)
-}
-
-fn unexpected(error: zbus::Error) -> Failure {
-    Failure::new(FailureCode::NoNetworkManager, "NetworkManager cannot be listened to").because(error)
 }
 
 /// A random one (version 4), by which the profile is found again.

@@ -296,7 +296,10 @@ impl WifiCredentials {
             keys.insert(key.into(), value.into());
         };
         let text = |secret: &Passphrase| String::from_utf8_lossy(secret.expose()).into_owned();
-        put("network", &String::from_utf8_lossy(self.ssid.as_bytes()));
+        match std::str::from_utf8(self.ssid.as_bytes()) {
+            Ok(name) => put("network", name),
+            Err(_) => put("network_hex", &base16ct::lower::encode_string(self.ssid.as_bytes())),
+        }
         if let Some(security) = self.security {
             put("security", &security.to_string());
         }
@@ -358,7 +361,8 @@ impl WifiCredentials {
 
     /// Reads the JSON form of Particle's own CLI: `network`, `security`, `password`; for enterprise
     /// networks `eap` (`peap` or `tls`), `username`, `outer_identity`, `client_certificate`,
-    /// `private_key`, `root_ca`. The last three are PEM text, or the path of a file that `read` reads.
+    /// `private_key`, `root_ca`. A name that is no UTF-8 is `network_hex` in place of `network`, in hexadecimal
+    /// digits, which only this program knows. The last three are PEM text, or the path of a file that `read` reads.
     /// A key that is not known, or of no use with the others, is an error; no error holds a value.
     pub fn from_json(text: &str, read: impl Fn(&Path) -> io::Result<String>) -> Result<Self, Invalid> {
         let keys: Map<String, Value> = serde_json::from_str(text).map_err(|e| {
@@ -366,7 +370,13 @@ impl WifiCredentials {
             Invalid { what: FILE, why: place }
         })?;
         let mut form = Form { keys, read };
-        let ssid = Ssid::new(&*form.need("network")?)?;
+        let ssid = match form.text("network_hex")? {
+            Some(digits) => Ssid::new(base16ct::mixed::decode_vec(&*digits).map_err(|_| Invalid {
+                what: "`network_hex`",
+                why: "has two hexadecimal digits for each byte of the network's name".into(),
+            })?)?,
+            None => Ssid::new(&*form.need("network")?)?,
+        };
         let security = form.text("security")?.map(|name| WifiSecurity::parse(&name)).transpose()?;
         let access = match form.text("eap")?.map(|eap| eap.to_ascii_lowercase()).as_deref() {
             Some("peap") => WifiAccess::Enterprise(Box::new(Enterprise::Peap {
@@ -401,8 +411,9 @@ struct Form<R> {
 }
 
 impl<R: Fn(&Path) -> io::Result<String>> Form<R> {
-    const KNOWN: [&str; 9] = [
+    const KNOWN: [&str; 10] = [
         "network",
+        "network_hex",
         "security",
         "password",
         "eap",
@@ -525,6 +536,21 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_is_no_text_is_written_in_hexadecimal_digits() {
+        let credentials = parse(r#"{"network_hex":"636166E9","password":"correct horse"}"#).unwrap();
+        assert_eq!(credentials.ssid().as_bytes(), b"caf\xe9");
+        let json = credentials.to_json();
+        assert_eq!(json["network_hex"], "636166e9");
+        assert_eq!(parse(&json.to_string()).unwrap().ssid(), credentials.ssid());
+        for bad in
+            [r#""network_hex":"63616""#, r#""network_hex":"xy""#, r#""network":"a","network_hex":"61""#]
+        {
+            let refused = parse(&format!("{{{bad}}}")).unwrap_err().to_string();
+            assert!(refused.contains("`network"), "{refused}");
+        }
+    }
+
+    #[test]
     fn certificates_are_text_or_the_path_of_a_file() {
         let json = |ca: &str| {
             serde_json::json!({"network": "Corp", "eap": "peap", "username": "ivan", "password": "secret-word",
@@ -606,7 +632,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_json_is_read_or_refused(keys in proptest::collection::vec((0..9usize, "[ -~]{0,12}"), 0..9)) {
+        fn any_json_is_read_or_refused(keys in proptest::collection::vec((0..10usize, "[ -~]{0,12}"), 0..9)) {
             let object: Map<_, _> = keys
                 .into_iter()
                 .map(|(key, value)| (Form::<fn(&Path) -> io::Result<String>>::KNOWN[key].into(), value.into()))

@@ -242,6 +242,11 @@ impl Run {
         Self { json: true, ..self.with(&["--output", "json"]) }
     }
 
+    /// To be started in another way.
+    pub fn into_command(self) -> Command {
+        self.command
+    }
+
     pub fn stdout(mut self, to: impl Into<Stdio>) -> Self {
         self.command.stdout(to);
         self

@@ -12,7 +12,8 @@ use rustix::process::Signal;
 
 use crate::{
     bench::{Bench, ID, OTHER_ID, Run, codes},
-    network_manager::{Bus, Door, Joining, NetworkManager, Setup},
+    door::Door,
+    network_manager::{Bus, Joining, NetworkManager, Setup},
 };
 
 const PHOTON: &str = "Photon-ABCD";

@@ -5,6 +5,7 @@
 mod already;
 mod bench;
 mod cloud_faults;
+mod door;
 mod happy;
 mod interrupted;
 #[cfg(all(target_os = "linux", feature = "join"))]
@@ -17,4 +18,6 @@ mod photon_faults;
 mod refusals;
 mod requests;
 mod secrets;
+mod softap;
 mod transport;
+mod typed;

@@ -1,5 +1,5 @@
 //! A NetworkManager on a bus of its own, with the real one's names, signatures, states and reasons, as far
-//! as a Wi-Fi client needs them; and doors that are open on one network only.
+//! as a Wi-Fi client needs them.
 //!
 //! Strict: what the real one would refuse (an unknown key, a value of another type) is refused, an object
 //! that is gone is gone, a volatile profile goes with its use, and what is bound to a client goes with it.
@@ -8,16 +8,12 @@ use std::{
     collections::{BTreeMap, HashMap},
     net::SocketAddr,
     process::Stdio,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex},
 };
 
 use futures_util::StreamExt;
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream},
+    io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
     sync::watch,
 };
@@ -26,7 +22,7 @@ use zbus::{
     connection::Builder, message::Type,
 };
 
-use crate::bench::guarded;
+use crate::{bench::guarded, door::Door};
 
 const NM: &str = "org.freedesktop.NetworkManager";
 const ROOT: &str = "/org/freedesktop/NetworkManager";
@@ -620,54 +616,8 @@ impl NetworkManager {
 
     /// A way to this address that is open only while the radio is connected to a network of this name.
     pub async fn door(&self, to: SocketAddr, network: &'static str) -> Door {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let knocks = Arc::new(AtomicUsize::new(0));
-        let (world, knocked) = (self.world.clone(), knocks.clone());
-        tokio::spawn(async move {
-            let is_open = move || {
-                let open = world.lock().unwrap().connected().is_some_and(|name| name.ends_with(network));
-                knocked.fetch_add(usize::from(!open), Ordering::Relaxed);
-                open
-            };
-            while let Ok((client, _)) = listener.accept().await {
-                if is_open() {
-                    tokio::spawn(carry(client, to, is_open.clone()));
-                }
-            }
-        });
-        Door { address, knocks }
-    }
-}
-
-/// Both ways, for as long as the door is open when something is said.
-async fn carry(mut client: TcpStream, to: SocketAddr, is_open: impl Fn() -> bool) {
-    let Ok(mut server) = TcpStream::connect(to).await else { return };
-    let (mut asked, mut answered) = ([0; 4096], [0; 4096]);
-    loop {
-        tokio::select! {
-            count = client.read(&mut asked) => match count {
-                Ok(count @ 1..) if is_open() => {
-                    if server.write_all(&asked[..count]).await.is_err() { return }
-                }
-                _ => return,
-            },
-            count = server.read(&mut answered) => match count {
-                Ok(count @ 1..) => if client.write_all(&answered[..count]).await.is_err() { return },
-                _ => return,
-            },
-        }
-    }
-}
-
-pub struct Door {
-    pub address: SocketAddr,
-    knocks: Arc<AtomicUsize>,
-}
-
-impl Door {
-    /// How often somebody came while it was shut.
-    pub fn knocks(&self) -> usize {
-        self.knocks.load(Ordering::Relaxed)
+        let world = self.world.clone();
+        Door::new(to, move || world.lock().unwrap().connected().is_some_and(|name| name.ends_with(network)))
+            .await
     }
 }

@@ -27,7 +27,7 @@ impl Request {
     fn after(&self, header: &str) -> Zeroizing<Vec<u8>> {
         let mut bytes = Zeroizing::new(Vec::with_capacity(header.len() + self.body.len()));
         bytes.extend_from_slice(header.as_bytes());
-        bytes.extend_from_slice(self.body.as_bytes());
+        bytes.extend_from_slice(&self.body);
         bytes
     }
 }

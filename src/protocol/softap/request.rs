@@ -41,11 +41,11 @@ pub enum ConfigureError {
 pub struct Request {
     pub(super) command: &'static str,
     /// Empty for commands that have none. A claim code is in clear here.
-    pub(super) body: Zeroizing<String>,
+    pub(super) body: Zeroizing<Vec<u8>>,
 }
 
 impl Request {
-    fn new(command: &'static str, body: impl Into<String>) -> Self {
+    fn new(command: &'static str, body: impl Into<Vec<u8>>) -> Self {
         Self { command, body: Zeroizing::new(body.into()) }
     }
 
@@ -89,13 +89,11 @@ impl Request {
         check_for_softap(credentials, None)?;
         let security = credentials.security().ok_or(ConfigureError::SecurityUnknown)?;
         let key = || key.ok_or(ConfigureError::KeyUnknown);
-        let mut body = Body(format!(
-            r#"{{"idx":0,"ssid":"{}","sec":{},"ch":{}"#,
-            // The check has made sure that this is the name, byte for byte.
-            String::from_utf8_lossy(credentials.ssid().as_bytes()),
-            security.sec(),
-            credentials.channel().unwrap_or(0),
-        ));
+        let mut body = Body(br#"{"idx":0"#.to_vec());
+        // The device's tokenizer goes by bytes, so a name of any others goes as it is.
+        body.bytes("ssid", credentials.ssid().as_bytes());
+        body.number("sec", security.sec());
+        body.number("ch", credentials.channel().unwrap_or(0).into());
         match credentials.access() {
             WifiAccess::Open => {}
             WifiAccess::Shared(passphrase) => body.text("pwd", &key()?.seal(&plain(passphrase, security))?),
@@ -121,7 +119,7 @@ impl Request {
                 }
             },
         }
-        body.0.push('}');
+        body.0.push(b'}');
         Ok(Self::new("configure-ap", body.0))
     }
 
@@ -149,11 +147,15 @@ fn escaped(certificates: &Certificates) -> String {
 }
 
 /// A JSON object that is being written. Its texts need no escapes.
-struct Body(String);
+struct Body(Vec<u8>);
 
 impl Body {
+    fn bytes(&mut self, key: &str, bytes: &[u8]) {
+        self.0.extend([b",\"", key.as_bytes(), b"\":\"", bytes, b"\""].concat());
+    }
+
     fn text(&mut self, key: &str, text: &str) {
-        self.0.extend([",\"", key, "\":\"", text, "\""]);
+        self.bytes(key, text.as_bytes());
     }
 
     fn optional(&mut self, key: &str, text: Option<&str>) {
@@ -163,7 +165,7 @@ impl Body {
     }
 
     fn number(&mut self, key: &str, number: u32) {
-        self.0.push_str(&format!(",\"{key}\":{number}"));
+        self.0.extend(format!(",\"{key}\":{number}").into_bytes());
     }
 }
 
@@ -260,7 +262,7 @@ mod tests {
             WifiAccess::Open,
         );
         let request = Request::configure(&open.unwrap(), None, KeyForm::Der).unwrap();
-        assert_eq!(*request.body, r#"{"idx":0,"ssid":"OpenCafe","sec":0,"ch":1}"#);
+        assert_eq!(*request.body, br#"{"idx":0,"ssid":"OpenCafe","sec":0,"ch":1}"#);
     }
 
     #[test]
@@ -275,7 +277,7 @@ mod tests {
     fn wep_keys_go_as_digits() {
         for (key, digits) in [("abcde", "6162636465"), ("0123456789", "0123456789")] {
             let request = configured(&shared("Old", "WEP", key)).unwrap();
-            assert_eq!(opened(&device_reads(request.body.as_bytes()).unwrap(), "pwd"), digits.as_bytes());
+            assert_eq!(opened(&device_reads(&request.body).unwrap(), "pwd"), digits.as_bytes());
         }
     }
 
@@ -289,7 +291,7 @@ mod tests {
             "username": "i".repeat(64), "password": "p".repeat(64), "outer_identity": "anonymous",
             "root_ca": certificate.replace('\n', "\r\n")});
         let credentials = WifiCredentials::from_json(&json.to_string(), |_| unreachable!()).unwrap();
-        let values = device_reads(configured(&credentials).unwrap().body.as_bytes()).unwrap();
+        let values = device_reads(&configured(&credentials).unwrap().body).unwrap();
         assert_eq!(values["eap"], b"25");
         assert_eq!(values["sec"], (0x0240_0004).to_string().as_bytes());
         assert_eq!(values["ii"], [b'i'; 64]);
@@ -314,7 +316,7 @@ mod tests {
         let der = PrivateKey::parse(&key).unwrap().der().to_vec();
         for (form, plain) in [(KeyForm::Der, der), (KeyForm::Pem, key.into_bytes())] {
             let request = Request::configure(&credentials, Some(&recorded::device_key()), form).unwrap();
-            let values = device_reads(request.body.as_bytes()).unwrap();
+            let values = device_reads(&request.body).unwrap();
             assert_eq!(values["eap"], b"13");
             assert_eq!(values["crt"], certificate.as_bytes());
             let once = opened(&values, "ek");
@@ -338,17 +340,17 @@ mod tests {
         fn any_name_and_pass_phrase_arrive_byte_for_byte_or_are_refused_beforehand(
             ssid in any_ssid(), password in proptest::collection::vec(any::<u8>(), 1..80),
         ) {
-            let plain = std::str::from_utf8(&ssid).is_ok_and(|text| !text.contains(['"', '\\']) && text.bytes().all(|b| b >= b' '));
+            let plain = ssid.iter().all(|b| !matches!(b, b'"' | b'\\' | 0..b' '));
             let fits = (8..=64).contains(&password.len()) && !password.contains(&0);
             match configured(&shared(&ssid, "WPA2_AES", &password)) {
                 Ok(request) => {
                     prop_assert!(plain && fits);
-                    let values = device_reads(request.body.as_bytes()).unwrap();
+                    let values = device_reads(&request.body).unwrap();
                     prop_assert_eq!(&values["ssid"], &ssid);
                     prop_assert_eq!(opened(&values, "pwd"), password);
                     let tcp = request.tcp();
                     let start = format!("configure-ap\n{}\n\n", request.body.len());
-                    prop_assert_eq!(tcp.strip_prefix(start.as_bytes()).unwrap(), request.body.as_bytes());
+                    prop_assert_eq!(tcp.strip_prefix(start.as_bytes()).unwrap(), &**request.body);
                 }
                 Err(error) => {
                     prop_assert!(matches!(error, ConfigureError::CannotCarry(_)));
