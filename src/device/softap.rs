@@ -8,7 +8,7 @@ use tracing::debug;
 
 use super::{Manner, Note, Patience, SetupDevice, Sighting, Tell};
 use crate::{
-    link::softap::{SoftApError, SoftApLink, SoftApTarget},
+    link::softap::{SoftApError, SoftApLink, SoftApTarget, Wire},
     model::{
         Action, ClaimCode, DeviceId, Failure, FailureCode, Identity, ScannedNetwork, Ssid, WifiCredentials,
     },
@@ -82,10 +82,12 @@ async fn lost(joiner: &mut Option<Box<dyn Joiner>>) -> Failure {
 /// A Photon or P1 in setup mode, on its own network.
 pub struct SoftApPhoton {
     target: SoftApTarget,
+    /// To be tried in this order; the first answer leaves one of them, for good.
+    wires: Vec<(Wire, String)>,
     patience: Patience,
     /// The id that is expected; nothing secret goes to another.
     expected: Option<DeviceId>,
-    /// Over the wire that the first answer has chosen, which is never changed.
+    /// To the device that has answered.
     link: Option<SoftApLink>,
     /// What the device said of itself. The network may change under this computer while it waits for
     /// something else, so it is asked again then.
@@ -98,7 +100,8 @@ pub struct SoftApPhoton {
 impl SoftApPhoton {
     /// Nothing is opened yet.
     pub fn new(target: SoftApTarget, expected: Option<DeviceId>, patience: Patience) -> Self {
-        Self { target, patience, expected, link: None, identity: None, key: None, joiner: None }
+        let wires = target.wires();
+        Self { target, wires, patience, expected, link: None, identity: None, key: None, joiner: None }
     }
 
     /// The same, on a network that is joined for it.
@@ -111,14 +114,14 @@ impl SoftApPhoton {
     async fn hail(&mut self) -> Result<Identity, Failure> {
         let links = match self.link.take() {
             Some(link) => vec![link],
-            None => self.target.wires().into_iter().map(|(wire, at)| SoftApLink::new(wire, at)).collect(),
+            None => self.wires.iter().map(|(wire, at)| SoftApLink::new(*wire, at.clone())).collect(),
         };
         let (question, mut failed) = (Request::device_id(), None);
         for mut link in links {
             let answer = ask(&mut self.joiner, &mut link, &question, self.patience.answer).await?;
             match answer.and_then(|reply| Ok(reply.device_id()?)) {
                 Ok(answer) => {
-                    self.target.settle(link.wire());
+                    self.wires.retain(|(wire, _)| *wire == link.wire());
                     self.link = Some(link);
                     self.recognise(&answer.id)?;
                     let identity = Identity {
@@ -344,5 +347,79 @@ impl SetupDevice for SoftApPhoton {
         // There is no idle prompt to go back to, and the person who brought the device into setup mode
         // may want to go on.
         self.link = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    const ID: &str = "3b0021001747353236343033";
+
+    /// Says who it is over TCP, to as many as ask.
+    async fn over_tcp() -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut request = [0; 64];
+                let count = stream.read(&mut request).await.unwrap();
+                assert_eq!(&request[..count], b"device-id\n0\n\n");
+                let answer = format!("\n\n{{\"id\":\"{ID}\",\"c\":\"0\"}}");
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn tcp_is_taken_where_http_does_not_answer_and_never_left_again() {
+        // The port is taken, and whoever comes is turned away at first.
+        let http = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut photon = SoftApPhoton::new(SoftApTarget::default(), None, Patience::default());
+        let at = http.local_addr().unwrap().to_string();
+        photon.wires = vec![(Wire::Http, at), (Wire::Tcp, over_tcp().await)];
+        let turned_away = async { drop(http.accept().await.unwrap()) };
+        let (identity, ()) = tokio::join!(photon.reach(Manner::LookOnly, &|_| {}), turned_away);
+        assert_eq!(identity.unwrap().id.as_str(), ID);
+        // HTTP would answer by now; that the device is asked anew makes no difference.
+        photon.release().await;
+        tokio::select! {
+            identity = photon.reach(Manner::LookOnly, &|_| {}) => assert_eq!(identity.unwrap().id.as_str(), ID),
+            _ = http.accept() => panic!("it was asked over HTTP"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_command_whose_answer_is_lost_is_not_given_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = listener.local_addr().unwrap().to_string().parse().unwrap();
+        let mut photon = SoftApPhoton::new(target, None, Patience::default());
+        let code = ClaimCode::parse(&"x".repeat(63)).unwrap();
+        let serve = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 1024];
+            assert!(stream.read(&mut request).await.unwrap() > 0);
+            let body = format!("{{\"id\":\"{ID}\",\"c\":\"0\"}}");
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            // The code comes over the same connection, and is never answered.
+            assert!(stream.read(&mut request).await.unwrap() > 0);
+            drop(stream);
+            listener.accept().await.unwrap();
+        };
+        let run = async {
+            photon.reach(Manner::LookOnly, &|_| {}).await.unwrap();
+            photon.set_claim_code(&code, &|_| {}).await.unwrap_err()
+        };
+        tokio::select! {
+            failure = run => assert_eq!(failure.code, FailureCode::NoAnswer),
+            () = serve => panic!("the code was given again"),
+        }
     }
 }

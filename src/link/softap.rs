@@ -2,6 +2,7 @@
 
 use std::{fmt, io, net::SocketAddr, str::FromStr, time::Duration};
 
+use futures_util::FutureExt;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -54,11 +55,6 @@ impl SoftApTarget {
             Some(Wire::Tcp) => vec![at(Wire::Tcp, TCP_PORT)],
             None => vec![at(Wire::Http, HTTP_PORT), at(Wire::Tcp, TCP_PORT)],
         }
-    }
-
-    /// From now on this wire alone.
-    pub fn settle(&mut self, wire: Wire) {
-        self.wire = Some(wire);
     }
 }
 
@@ -159,10 +155,14 @@ impl SoftApLink {
     }
 
     async fn over_http(&mut self, request: &Request) -> Result<Reply, SoftApError> {
-        if let Some(connection) = self.kept.take() {
+        // The server closes what has been idle for long.
+        if let Some(mut connection) = self.kept.take()
+            && connection.0.read(&mut [0]).now_or_never().is_none()
+        {
             match self.one_http(connection, request).await {
-                // The server closes what has been idle for long; what was lost was never begun.
-                Err(SoftApError::Broken(_) | SoftApError::Answer(AnswerError::Nothing)) => {}
+                // It may have done so just now. A command that was begun must not be begun again.
+                Err(SoftApError::Broken(_) | SoftApError::Answer(AnswerError::Nothing))
+                    if request.only_asks() => {}
                 other => return other,
             }
         }

@@ -8,8 +8,6 @@ use super::{Customer, DeviceId, Failure, FirmwareVersion, Platform, ProductRef};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
-    /// This computer is on the board's own network, where it was to join it.
-    Join,
     /// The device's id is known.
     KnowDevice,
     /// The board answers in listening mode.
@@ -26,6 +24,8 @@ pub enum Step {
     Customer,
     /// A fresh claim code is at hand.
     ClaimCode,
+    /// This computer is on the board's own network, where it was to join it.
+    Join,
     /// The device has confirmed the code.
     Deliver,
     /// The device has saved the network it shall join.
@@ -41,7 +41,6 @@ pub enum Step {
 impl Step {
     /// All steps in the order in which a person reads them.
     pub const ALL: [Self; 14] = [
-        Self::Join,
         Self::KnowDevice,
         Self::Listening,
         Self::SignIn,
@@ -50,6 +49,7 @@ impl Step {
         Self::Import,
         Self::Customer,
         Self::ClaimCode,
+        Self::Join,
         Self::Deliver,
         Self::Wifi,
         Self::Finish,
@@ -67,7 +67,6 @@ impl Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Join => "join",
             Self::KnowDevice => "know the device",
             Self::Listening => "listening",
             Self::SignIn => "sign in",
@@ -76,6 +75,7 @@ impl fmt::Display for Step {
             Self::Import => "import",
             Self::Customer => "customer",
             Self::ClaimCode => "claim code",
+            Self::Join => "join",
             Self::Deliver => "deliver",
             Self::Wifi => "wifi",
             Self::Finish => "finish",

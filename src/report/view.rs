@@ -113,11 +113,13 @@ pub(super) struct StepLines {
     paint: Paint,
     steps: BTreeMap<Step, (State, String)>,
     action: Option<(Step, &'static str)>,
+    /// What was said of steps that have not begun.
+    remarks: Vec<String>,
 }
 
 impl StepLines {
     pub fn new(paint: Paint) -> Self {
-        Self { paint, steps: BTreeMap::new(), action: None }
+        Self { paint, steps: BTreeMap::new(), action: None, remarks: Vec::new() }
     }
 
     fn ends(&mut self, step: Step, mark: Mark, took: Duration, text: String) {
@@ -135,8 +137,9 @@ impl View for StepLines {
                 self.steps.insert(*step, (State::Running { since: now }, String::new()));
             }
             EventKind::StepNote { step, note } | EventKind::StepRetried { step, note } => {
-                if let Some((_, text)) = self.steps.get_mut(step) {
-                    *text = clean(note);
+                match self.steps.get_mut(step) {
+                    Some((_, text)) => *text = clean(note),
+                    None => self.remarks.push(format!("{step}: {}", clean(note))),
                 }
             }
             EventKind::ActionNeeded { step, action } => self.action = Some((*step, action_text(action))),
@@ -183,7 +186,11 @@ impl View for StepLines {
             let text = wrap(&format!(">>> {text}"), size.columns, 4);
             text.lines().map(|line| self.paint.loud(line)).collect::<Vec<_>>()
         });
-        steps.chain(action).collect()
+        let remarks = self
+            .remarks
+            .iter()
+            .flat_map(|text| wrap(text, size.columns, 4).lines().map(str::to_owned).collect::<Vec<_>>());
+        steps.chain(remarks).chain(action).collect()
     }
 }
 
@@ -336,6 +343,21 @@ mod tests {
         );
         let text = shown(&mut view, SIZE, vec![ended(Step::Listening, Outcome::Done, "")]);
         assert_eq!(text, "✓ listening           1.2 s");
+    }
+
+    #[test]
+    fn what_is_said_of_a_step_before_it_begins_stands_below_the_steps() {
+        let note = EventKind::StepNote { step: Step::Import, note: "its id is not known yet".into() };
+        let text = shown(&mut StepLines::new(Paint(false)), SIZE, vec![started(Step::SignIn), (0, note)]);
+        assert_eq!(text, "⠋ sign in             0.0 s\nimport: its id is not known yet");
+    }
+
+    #[test]
+    fn a_way_back_that_was_not_found_is_told_to_the_end() {
+        let note = EventKind::StepNote { step: Step::GoBack, note: "could not go back".into() };
+        let events = vec![started(Step::GoBack), (0, note), failed(0, Some(Step::Deliver))];
+        let text = shown(&mut StepLines::new(Paint(false)), SIZE, events);
+        assert_eq!(text, "✗ go back             0.0 s  could not go back");
     }
 
     #[test]

@@ -5,7 +5,6 @@
 //!
 //! | step | makes true |
 //! |---|---|
-//! | join | this computer is on the device's own network, where it was to join it |
 //! | know the device | its id is known: from USB, so that the cloud can be asked before the board is disturbed, else from the console |
 //! | listening | it answers in listening mode |
 //! | sign in | a bearer token is at hand |
@@ -14,6 +13,7 @@
 //! | import | it is in the product |
 //! | customer | the customer exists and a token for it is at hand |
 //! | claim code | a fresh code is at hand |
+//! | join | this computer is on the device's own network, where it was to join it |
 //! | deliver | the device has confirmed it |
 //! | wifi | the device has saved the network it shall join, if one was given |
 //! | finish | the board has left listening mode |

@@ -271,6 +271,34 @@ async fn a_signal_leads_back_outside_a_run_as_well() {
 }
 
 #[tokio::test]
+async fn a_second_signal_does_not_wait_for_the_way_back_that_was_taken() {
+    let slow = |photon| PhotonConfig { faults: vec!["softap-slow:600000:set".parse().unwrap()], ..photon };
+    let laptop = or_skip!(Laptop::with(Setup { back_never_ends: true, ..Setup::default() }, slow));
+    let mut run = laptop.whole_run().start();
+    run.reaches("step-started", "deliver").await;
+    run.interrupt();
+    run.reaches("step-started", "go-back").await;
+    laptop.nm.wait_for(|nm| nm.did() == ["join Photon-ABCD", "activate Office"]).await;
+    run.interrupt();
+    assert_eq!(run.ended().await.status.code(), Some(130));
+    assert_eq!(laptop.nm.profiles(), ["Office"]);
+}
+
+#[tokio::test]
+async fn a_way_back_that_is_blocked_is_told_and_undoes_nothing() {
+    let laptop = or_skip!(Laptop::new(Setup { back_is_blocked: true, ..Setup::default() }));
+    let ticket = laptop.bench.home().join("ticket.json");
+    let prepare = laptop.provision(&["prepare", "--device-id", ID, "--wifi-ssid", "Office", "--out"]);
+    prepare.with(&[&ticket]).ended().await.passes();
+    let ended = laptop.joining(&["deliver", ticket.to_str().unwrap()]).json().ended().await.passes();
+    let told = ended.events.iter().find(|event| event["event"] == "step-note" && event["step"] == "go-back");
+    let note = told.unwrap()["note"].as_str().unwrap();
+    assert!(note.contains("could not go back to Office: it went out of the air; choose"), "{note}");
+    assert_eq!(codes(&laptop.photon).len(), 1);
+    assert_eq!(laptop.nm.profiles(), ["Office"]);
+}
+
+#[tokio::test]
 async fn killed_the_program_leaves_it_to_networkmanager_to_go_back() {
     let slow = |photon| PhotonConfig { faults: vec!["softap-slow:600000:set".parse().unwrap()], ..photon };
     let laptop = or_skip!(Laptop::with(Setup::default(), slow));

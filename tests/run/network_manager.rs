@@ -46,6 +46,9 @@ pub struct Setup {
     /// The saved profile that the radio is connected to.
     pub before: Option<&'static str>,
     pub joining: Joining,
+    pub back_never_ends: bool,
+    /// The network of before goes out of the air once it was left.
+    pub back_is_blocked: bool,
     pub has_radio: bool,
     pub radio_is_on: bool,
 }
@@ -56,6 +59,8 @@ impl Default for Setup {
             air: vec![(b"Office".into(), true), (b"Photon-ABCD".into(), false)],
             before: Some("Office"),
             joining: Joining::Works,
+            back_never_ends: false,
+            back_is_blocked: false,
             has_radio: true,
             radio_is_on: true,
         }
@@ -151,6 +156,10 @@ impl World {
     }
 
     fn activate(&mut self, profile: &str, bound_to: Option<String>, signals: &mut Signals) -> String {
+        let left_another = self.using.is_some();
+        if left_another && self.setup.back_is_blocked {
+            self.seen_in.remove(&0);
+        }
         self.end(60, 3, signals);
         self.made += 1;
         let path = format!("{ROOT}/ActiveConnection/{}", self.made);
@@ -165,6 +174,7 @@ impl World {
             _ if !self.is_in_the_air(&profile.ssid.clone()) => self.fail(53, signals),
             Joining::Fails(reason) if !known => self.fail(reason, signals),
             Joining::NeverEnds if !known => {}
+            _ if known && self.setup.back_never_ends && left_another => {}
             _ => {
                 self.device(100, 0, signals);
                 self.actives.get_mut(&path).unwrap().state = 2;
@@ -189,7 +199,7 @@ impl World {
     fn connect_by_itself(&mut self, signals: &mut Signals) {
         let before = self.setup.before;
         let saved = self.profiles.iter().find(|(_, profile)| Some(profile.id.as_str()) == before);
-        if let Some(path) = saved.map(|(path, _)| path.clone()) {
+        if let Some(path) = saved.filter(|(_, p)| self.is_in_the_air(&p.ssid)).map(|(path, _)| path.clone()) {
             self.said.push("(connects by itself)".into());
             self.activate(&path, None, signals);
         }
@@ -592,6 +602,10 @@ impl NetworkManager {
     /// The same without scans: after a run there may be some, for the board's network could come back.
     pub fn did(&self) -> Vec<String> {
         self.said().into_iter().filter(|said| said != "scan").collect()
+    }
+
+    pub fn profiles(&self) -> Vec<String> {
+        self.world.lock().unwrap().profiles.values().map(|profile| profile.id.clone()).collect()
     }
 
     /// Waits until it has been asked for so much.

@@ -123,6 +123,11 @@ impl Request {
         Ok(Self::new("configure-ap", body.0))
     }
 
+    /// Whether it only asks, so that it may be asked again when nobody knows what became of it.
+    pub fn only_asks(&self) -> bool {
+        self.body.is_empty()
+    }
+
     /// The command's name: the last part of the HTTP path, and the first line over TCP.
     pub fn command(&self) -> &'static str {
         self.command
@@ -174,7 +179,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use proptest::prelude::*;
-    use rsa::Pkcs1v15Encrypt;
+    use rsa::{Pkcs1v15Encrypt, pkcs1::EncodeRsaPrivateKey};
 
     use super::{
         super::super::{
@@ -227,6 +232,23 @@ mod tests {
         recorded::private_key().decrypt(Pkcs1v15Encrypt, &sealed).unwrap()
     }
 
+    /// The same by independent code.
+    fn openssl_opens(values: &BTreeMap<String, Vec<u8>>, key: &str) -> Vec<u8> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, recorded::private_key().to_pkcs1_der().unwrap().as_bytes()).unwrap();
+        let sealed = base16ct::mixed::decode_vec(&values[key]).unwrap();
+        let path = file.path().to_str().unwrap();
+        openssl(&["pkeyutl", "-decrypt", "-keyform", "DER", "-inkey", path], &sealed)
+    }
+
+    #[test]
+    fn pass_phrases_go_as_they_are() {
+        for passphrase in ["correct horse", "\u{7f}~<>&'{}[]\t\r\n\"\\", &"ü".repeat(32)] {
+            let request = configured(&shared("Home", "WPA2_AES", passphrase)).unwrap();
+            assert_eq!(openssl_opens(&device_reads(&request.body).unwrap(), "pwd"), passphrase.as_bytes());
+        }
+    }
+
     fn shared(ssid: impl AsRef<[u8]>, security: &str, password: impl AsRef<[u8]>) -> WifiCredentials {
         WifiCredentials::new(
             Ssid::new(ssid).unwrap(),
@@ -277,7 +299,7 @@ mod tests {
     fn wep_keys_go_as_digits() {
         for (key, digits) in [("abcde", "6162636465"), ("0123456789", "0123456789")] {
             let request = configured(&shared("Old", "WEP", key)).unwrap();
-            assert_eq!(opened(&device_reads(&request.body).unwrap(), "pwd"), digits.as_bytes());
+            assert_eq!(openssl_opens(&device_reads(&request.body).unwrap(), "pwd"), digits.as_bytes());
         }
     }
 
@@ -297,7 +319,7 @@ mod tests {
         assert_eq!(values["ii"], [b'i'; 64]);
         assert_eq!(values["oi"], b"anonymous");
         assert_eq!(values["ca"], certificate.as_bytes());
-        assert_eq!(opened(&values, "pwd"), [b'p'; 64]);
+        assert_eq!(openssl_opens(&values, "pwd"), [b'p'; 64]);
         assert!(!values.contains_key("crt") && !values.contains_key("key"));
     }
 
@@ -319,7 +341,7 @@ mod tests {
             let values = device_reads(&request.body).unwrap();
             assert_eq!(values["eap"], b"13");
             assert_eq!(values["crt"], certificate.as_bytes());
-            let once = opened(&values, "ek");
+            let once = openssl_opens(&values, "ek");
             let [aes, iv] = [&once[..16], &once[16..]].map(base16ct::lower::encode_string);
             let sealed = base16ct::lower::decode_vec(&values["key"]).unwrap();
             let opened = openssl(&["enc", "-d", "-aes-128-cbc", "-K", &aes, "-iv", &iv], &sealed);
