@@ -1,34 +1,98 @@
 //! Logs go to standard error, redacted; `RUST_LOG` is honoured.
 
 use std::{
+    fs::File,
     io::{self, Write},
+    path::Path,
     sync::Mutex,
 };
 
-use tracing::Level;
-use tracing_subscriber::{filter::Targets, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing::{
+    Level,
+    field::{Field, Visit},
+    level_filters::LevelFilter,
+};
+use tracing_subscriber::{
+    Layer,
+    filter::Targets,
+    fmt::MakeWriter,
+    layer::{Context, SubscriberExt},
+    util::SubscriberInitExt,
+};
 
-use crate::model::redact;
+use crate::{
+    cloud::TRACE_TARGET,
+    model::{Failure, FailureCode, redact},
+};
 
-/// Starts logging. `verbosity` counts the `-v`s.
-pub fn start(verbosity: u8) {
+/// Starts logging. `verbosity` counts the `-v`s; requests are traced to the file, if there is one.
+pub fn start(verbosity: u8, trace: Option<HttpTrace>) {
     let asked = std::env::var("RUST_LOG").ok().and_then(|text| text.parse::<Targets>().ok());
     let filter = asked.unwrap_or_else(|| {
         let ours = [Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE][usize::from(verbosity.min(3))];
         let others = if verbosity > 2 { Level::DEBUG } else { Level::ERROR };
         Targets::new().with_target("provision", ours).with_default(others)
     });
+    let filter = filter.with_target(TRACE_TARGET, LevelFilter::OFF);
     let lines = tracing_subscriber::fmt::layer().with_writer(RedactedStderr).with_ansi(false);
-    let registry = tracing_subscriber::registry().with(filter);
+    let of_requests = Targets::new().with_target(TRACE_TARGET, Level::TRACE);
+    let registry = tracing_subscriber::registry().with(trace.map(|trace| trace.with_filter(of_requests)));
     // Who asked for nothing gets warnings only, and wants to know neither when nor from where. Starting
     // fails only if a subscriber is set already, which then stays.
     let _ = match verbosity > 0 || std::env::var_os("RUST_LOG").is_some() {
-        true => registry.with(lines).try_init(),
-        false => registry.with(lines.without_time().with_target(false)).try_init(),
+        true => registry.with(lines.with_filter(filter)).try_init(),
+        false => registry.with(lines.without_time().with_target(false).with_filter(filter)).try_init(),
     };
-    std::panic::set_hook(Box::new(|panic| {
-        let _ = writeln!(RedactedStderr, "{panic}");
-    }));
+    std::panic::set_hook(Box::new(|panic| tell_panic(panic, &mut RedactedStderr)));
+}
+
+/// Redacted as a whole, and not as it is written, bit by bit.
+fn tell_panic(panic: &std::panic::PanicHookInfo<'_>, to: &mut impl Write) {
+    let _ = writeln!(to, "{}", redact(&panic.to_string()));
+}
+
+/// A file for [`TRACE_TARGET`]'s lines.
+pub struct HttpTrace(Mutex<File>);
+
+impl HttpTrace {
+    /// Opens it for more lines, readable by nobody else.
+    ///
+    /// # Errors
+    ///
+    /// `Configuration` if it cannot be written.
+    pub fn to(path: &Path) -> Result<Self, Failure> {
+        let mut options = File::options();
+        options.append(true).create(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let opened = options.open(path).and_then(|file| {
+            #[cfg(unix)]
+            if file.metadata()?.is_file() {
+                file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+            }
+            Ok(file)
+        });
+        opened.map(|file| Self(Mutex::new(file))).map_err(|error| {
+            let detail = format!("--trace-http: {} cannot be written", path.display());
+            Failure::new(FailureCode::Configuration, detail).because(error)
+        })
+    }
+}
+
+impl<S: tracing::Subscriber> Layer<S> for HttpTrace {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        /// The event's one field.
+        struct Line<'a>(&'a Mutex<File>);
+        impl Visit for Line<'_> {
+            fn record_str(&mut self, _: &Field, line: &str) {
+                let mut file = self.0.lock().unwrap_or_else(|e| e.into_inner());
+                // A full disk stops no run.
+                let _ = file.write_all(format!("{line}\n").as_bytes());
+            }
+            fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
+        }
+        event.record(&mut Line(&self.0));
+    }
 }
 
 /// Lines that wait for the live display to end, which they would tear apart.
@@ -85,5 +149,29 @@ impl<'a> MakeWriter<'a> for RedactedStderr {
 
     fn make_writer(&'a self) -> Self {
         *self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::model::guard;
+
+    #[test]
+    fn a_panic_is_told_without_the_secrets_in_it() {
+        guard("told-in-a-panic");
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let hook = std::panic::take_hook();
+        let heard = told.clone();
+        // Other tests may panic meanwhile.
+        std::panic::set_hook(Box::new(move |panic| tell_panic(panic, &mut *heard.lock().unwrap())));
+        let ended = std::panic::catch_unwind(|| panic!("here is {}", "told-in-a-panic"));
+        std::panic::set_hook(hook);
+        assert!(ended.is_err());
+        let told = String::from_utf8(told.lock().unwrap().clone()).unwrap();
+        assert!(told.contains("logging.rs") && told.contains("here is [redacted]"), "{told}");
+        assert!(!told.contains("told-in-a-panic"), "{told}");
     }
 }

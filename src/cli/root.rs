@@ -1,6 +1,9 @@
 //! The command tree, and what each command's end means for the process.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+};
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
@@ -42,6 +45,10 @@ struct Global {
     /// Log more on standard error; up to three times
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Output")]
     verbose: u8,
+    /// Append each request to the cloud, with its answer, to this file as a line of JSON, without
+    /// secrets; for Particle's support
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Output", hide_short_help = true)]
+    trace_http: Option<PathBuf>,
 }
 
 /// How a command prints.
@@ -104,8 +111,13 @@ pub fn main() -> u8 {
             return if error.use_stderr() { exit::USAGE } else { exit::OK };
         }
     };
-    logging::start(cli.global.verbose);
     let output = cli.global.output;
+    let trace = cli.global.trace_http.as_deref().map(logging::HttpTrace::to).transpose();
+    let trace = match trace {
+        Ok(trace) => trace,
+        Err(failure) => return tell(failure.into(), output),
+    };
+    logging::start(cli.global.verbose, trace);
     dispatch(cli).map_or_else(|failure| tell(failure, output), |()| exit::OK)
 }
 

@@ -14,9 +14,10 @@ use tokio::time::{sleep, timeout};
 use super::{
     AccessToken, ApiUrl, Cloud, CloudError, OAuthClient,
     sign_in_guard::{SignInGuard, Verdict},
-    words::{error_word, json_words, outline, words},
+    trace::Try,
+    words::{error_word, json_words, outline, read_json, words},
 };
-use crate::model::{Deadline, FailureCode};
+use crate::model::{Deadline, FailureCode, guard_for_now};
 
 /// How long one try may take; a healthy answer takes well under a second.
 const TRY: Duration = Duration::from_secs(10);
@@ -243,7 +244,11 @@ impl Cloud {
             Signature::Client(client) | Signature::Person(client, _) => {
                 request.basic_auth(&client.id, Some(client.expose_secret()))
             }
-            Signature::Bearer(token) => request.bearer_auth(token.expose()),
+            Signature::Bearer(token) => {
+                // It may be the one that is used all day among many that come and go.
+                guard_for_now(token.expose());
+                request.bearer_auth(token.expose())
+            }
         };
         if call.method == Method::POST {
             request = request.form(call.form);
@@ -254,7 +259,23 @@ impl Cloud {
 
 /// Sends it, and reads the answer whatever it is.
 pub(super) async fn receive(request: reqwest::RequestBuilder) -> reqwest::Result<Raw> {
-    let mut response = request.send().await?;
+    let (client, request) = request.build_split();
+    let request = request?;
+    let mut traced = Try::of(&request);
+    let answer = read_answer(client.execute(request), &mut traced).await;
+    match &answer {
+        Ok(raw) => traced.read(&raw.headers, &raw.body),
+        Err(error) => traced.failed(error),
+    }
+    answer
+}
+
+async fn read_answer(
+    response: impl Future<Output = reqwest::Result<reqwest::Response>>,
+    traced: &mut Try,
+) -> reqwest::Result<Raw> {
+    let mut response = response.await?;
+    traced.answered(&response);
     let mut raw = Raw {
         status: response.status(),
         headers: std::mem::take(response.headers_mut()),
@@ -361,7 +382,7 @@ pub(super) fn judge(kind: Kind, name: &str, raw: &Raw) -> Result<Answer, Trouble
 fn good_json(raw: &Raw) -> Result<Value, (FailureCode, Again, String)> {
     let body = raw.body.trim_ascii();
     let garbled = |said| Err((FailureCode::CloudGarbled, Again::Never, said));
-    let json = match serde_json::from_slice::<Value>(body) {
+    let json = match read_json(body) {
         _ if raw.too_long => return garbled(format!("an answer of more than {} MiB", MOST >> 20)),
         Ok(json) => json,
         Err(_) if body.is_empty() => return Ok(Value::Null),
@@ -374,7 +395,8 @@ fn good_json(raw: &Raw) -> Result<Value, (FailureCode, Again, String)> {
         Err(_) => return garbled(format!("not JSON, but {}", words(body))),
     };
     let refused = json.get("ok") == Some(&Value::Bool(false));
-    let error = json.get("error").is_some_and(|error| !json_words(error).is_empty());
+    let error =
+        ["error", "errors"].iter().filter_map(|name| json.get(*name)).any(|e| !json_words(e).is_empty());
     if refused || error {
         return Err((FailureCode::CloudRefused, Again::Never, words(body)));
     }
@@ -507,6 +529,7 @@ mod tests {
         for (body, code, said) in [
             (r#"{"ok":false,"error":"timed out"}"#, FailureCode::CloudRefused, "timed out"),
             (r#"{"error":{"message":"no"}}"#, FailureCode::CloudRefused, "no"),
+            (r#"{"ok":true,"errors":[{"message":"no"}]}"#, FailureCode::CloudRefused, "no"),
             (r#"{"access_token":"half of a"#, FailureCode::CloudGarbled, "the answer was cut off"),
             (r#"{"access_token":"abc",,}"#, FailureCode::CloudGarbled, "damaged JSON"),
             ("<title>Log in</title>", FailureCode::CloudGarbled, "not JSON, but an HTML page, “Log in”"),
@@ -515,7 +538,9 @@ mod tests {
             let error = trouble(200, &[], body).error;
             assert_eq!((error.code, &*error.said), (code, said));
         }
-        assert!(judged(204, &[], b"").is_ok());
+        for good in [&b""[..], b"{\"ok\":true,\"errors\":[]}", b"{\"name\":\"d\xe9j\xe0\"}"] {
+            assert!(judged(204, &[], good).is_ok());
+        }
     }
 
     #[test]
@@ -540,7 +565,11 @@ mod tests {
             for body in [&body[..], text.as_bytes()] {
                 if let Err(trouble) = judged(status, &[], body) {
                     prop_assert!(!trouble.error.said.is_empty());
-                    prop_assert!(!trouble.error.said.contains("expected value"));
+                    for parsers in ["expected value", "line 1", "EOF while"] {
+                        prop_assert!(text.contains(parsers) || !trouble.error.said.contains(parsers));
+                    }
+                    let named = trouble.error.to_string().starts_with(&format!("GET /x was answered with {status}: "));
+                    prop_assert!(named, "{}", trouble.error);
                 }
             }
         }

@@ -8,6 +8,7 @@
 //! | `sign_in_guard` | stops signing in before the cloud locks the site's address out |
 //! | `limits` | keeps under the cloud's rate limits |
 //! | `roots` | authorities that are trusted besides the computer's own |
+//! | `trace` | each try as a redacted line of JSON |
 //! | `error`, `words` | what went wrong, and what the cloud said about it |
 //! | `products`, `devices`, `customers`, `claim_codes`, `access_tokens`, `oauth_clients`, `login` | the calls |
 //! | `any_call` | any other call, for people who know what they want |
@@ -82,6 +83,7 @@ mod roots;
 mod scripted;
 mod sign_in_guard;
 mod token_store;
+mod trace;
 mod words;
 
 pub use access_tokens::{AccessToken, TokenInfo};
@@ -98,3 +100,4 @@ pub use oauth_clients::{ClientRecord, NewClient};
 pub use products::Product;
 pub use roots::RootCertificates;
 pub use sign_in_guard::RefusedSignIns;
+pub use trace::TRACE_TARGET;

@@ -11,21 +11,37 @@ const FIELDS: [&str; 7] = ["error", "error_description", "code", "message", "err
 /// The words of a body, cleaned; never empty.
 pub(super) fn words(body: &[u8]) -> String {
     // Only the beginning is shown, so only the beginning is searched.
-    let text = String::from_utf8_lossy(&body[..body.len().min(16 * 1024)]);
-    let text = text.trim();
+    let start = &body[..body.len().min(16 * 1024)];
+    let text = String::from_utf8_lossy(start);
+    let text = text.trim_start_matches('\u{feff}').trim();
     if text.is_empty() {
         return "an empty answer".into();
+    }
+    if body.starts_with(&[0x1f, 0x8b]) {
+        return "compressed data, which was not asked for".into();
+    }
+    if start.iter().any(|b| b.is_ascii_control() && !b.is_ascii_whitespace() && *b != 0x1b) {
+        return format!("{} bytes that are no text", body.len());
     }
     if text.starts_with('<') {
         return html_title(text)
             .map_or_else(|| "an HTML page".into(), |title| clean(&format!("an HTML page, “{title}”")));
     }
-    match serde_json::from_slice::<Value>(body) {
+    match read_json(body) {
         Ok(json) => match json_words(&json) {
             found if found.is_empty() => clean(&outline(&json)),
             found => clean(&found),
         },
         Err(_) => clean(text),
+    }
+}
+
+/// JSON, also with a mark before it and with characters in it that are no UTF-8.
+pub(super) fn read_json(body: &[u8]) -> serde_json::Result<Value> {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    match std::str::from_utf8(body) {
+        Ok(text) => serde_json::from_str(text),
+        Err(_) => serde_json::from_str(&String::from_utf8_lossy(body)),
     }
 }
 
@@ -44,7 +60,7 @@ pub(super) fn outline(json: &Value) -> String {
 
 /// The `error` field of an OAuth answer: a fixed word such as `invalid_client`.
 pub(super) fn error_word(body: &[u8]) -> Option<String> {
-    match serde_json::from_slice::<Value>(body).ok()?.get_mut("error")?.take() {
+    match read_json(body).ok()?.get_mut("error")?.take() {
         Value::String(word) => Some(word),
         _ => None,
     }
@@ -108,9 +124,13 @@ mod tests {
             ("<!doctype html><p>hi", "an HTML page"),
             ("<title>never closed", "an HTML page"),
             ("upstream timed out", "upstream timed out"),
+            ("\u{feff}{\"error\":\"marked\"}", "marked"),
+            ("\u{1f}\u{0}", "2 bytes that are no text"),
         ] {
             assert_eq!(words(body.as_bytes()), said);
         }
+        assert_eq!(words(b"{\"error\":\"d\xe9sol\xe9\"}"), "d\u{fffd}sol\u{fffd}");
+        assert_eq!(words(b"\x1f\x8b\x08\x00"), "compressed data, which was not asked for");
         assert!(words(b"\xff\xfe\x1b[2J").contains("\\u{1b}"));
     }
 

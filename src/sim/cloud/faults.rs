@@ -14,10 +14,18 @@ use super::{RoutePattern, lock::unpoisoned};
 /// | `drop` | the connection is reset, no answer |
 /// | `garbage` | status 200, a body that is no JSON although its header says so |
 /// | `html` | status 200, a page of HTML, as from a captive portal |
+/// | `text` | status 200, plain text that says it is JSON |
+/// | `empty` | status 200, no body |
+/// | `gzip` | status 200, a compressed body, which nobody asked for |
+/// | `latin1` | status 200, JSON in another encoding than UTF-8 |
+/// | `endless` | status 200, a body without an end |
+/// | `refusal` | status 200, and `"ok":false` in the body |
+/// | `echo` | status 400, and the request's own secrets in the body, in several spellings |
 /// | `truncate` | the request is served; the answer breaks off half-way through the announced length |
 ///
-/// A status, `drop`, `garbage` and `html` take the place of serving the request. With `-after` behind
-/// them (`drop-after`, `503-after`) the request is served first and only its answer is lost.
+/// Bodies take another status behind them: `html:502`, `echo:403`. All but `delay` and `truncate` take
+/// the place of serving the request. With `-after` behind them (`drop-after`, `503-after`,
+/// `html-after:502`) the request is served first and only its answer is lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     /// Which requests it happens to.
@@ -41,10 +49,58 @@ pub enum Action {
     Drop,
     /// The body is shorter than announced.
     Truncate,
-    /// The body is no JSON.
+    /// This body, with this status.
+    Body(Body, u16),
+}
+
+/// A body that is not what was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Body {
+    /// No JSON, though it says so.
     Garbage,
-    /// The body is a web page.
+    /// A web page.
     Html,
+    /// Plain text, though it says that it is JSON.
+    Text,
+    /// Nothing.
+    Empty,
+    /// Compressed.
+    Gzip,
+    /// JSON that is not UTF-8.
+    Latin1,
+    /// More and more.
+    Endless,
+    /// An error within an answer that says it is good.
+    Refusal,
+    /// The request's own secrets.
+    Echo,
+}
+
+impl Body {
+    const ALL: [(&'static str, Self, u16); 9] = [
+        ("garbage", Self::Garbage, 200),
+        ("html", Self::Html, 200),
+        ("text", Self::Text, 200),
+        ("empty", Self::Empty, 200),
+        ("gzip", Self::Gzip, 200),
+        ("latin1", Self::Latin1, 200),
+        ("endless", Self::Endless, 200),
+        ("refusal", Self::Refusal, 200),
+        ("echo", Self::Echo, 400),
+    ];
+
+    fn named(word: &str) -> Option<(Self, u16)> {
+        Self::ALL.into_iter().find(|(name, ..)| *name == word).map(|(_, body, status)| (body, status))
+    }
+
+    /// Its name, and the status that it has unless told.
+    fn row(self) -> (&'static str, u16) {
+        // Every one is in the table.
+        Self::ALL
+            .into_iter()
+            .find(|(_, body, _)| *body == self)
+            .map_or(("", 200), |(name, _, status)| (name, status))
+    }
 }
 
 /// A fault, or the pattern of a route, that cannot be understood.
@@ -84,20 +140,22 @@ impl FromStr for Fault {
             Some(word) => (word, true),
             None => (word, false),
         };
-        let action = match (word, argument) {
-            ("drop", None) => Action::Drop,
-            ("garbage", None) => Action::Garbage,
-            ("html", None) => Action::Html,
-            ("truncate", None) if !after => Action::Truncate,
-            ("delay", Some(ms)) if !after => {
+        let status = |text: &str| {
+            let status = number(text).filter(|_| text.len() == 3).and_then(|s| u16::try_from(s).ok());
+            status
+                .filter(|s| (200..600).contains(s))
+                .ok_or_else(|| bad("a status is a number from 200 to 599"))
+        };
+        let action = match (Body::named(word), word, argument) {
+            (Some((body, usual)), _, argument) => Action::Body(body, argument.map_or(Ok(usual), status)?),
+            (_, "drop", None) => Action::Drop,
+            (_, "truncate", None) if !after => Action::Truncate,
+            (_, "delay", Some(ms)) if !after => {
                 let ms = number(ms).ok_or_else(|| bad("delay:MS takes whole milliseconds"))?;
                 Action::Delay(Duration::from_millis(ms.into()))
             }
-            (status, argument) if status.len() == 3 => {
-                let status = number(status).and_then(|s| u16::try_from(s).ok());
-                let status = status
-                    .filter(|s| (200..600).contains(s))
-                    .ok_or_else(|| bad("a status is a number from 200 to 599"))?;
+            (_, word, argument) if word.len() == 3 => {
+                let status = status(word)?;
                 let seconds = match argument {
                     None => None,
                     Some(argument) => Some(
@@ -112,7 +170,8 @@ impl FromStr for Fault {
             }
             _ => {
                 return Err(bad(
-                    "the action is a status such as 503, delay:MS, drop, drop-after, truncate, garbage or html",
+                    "the action is a status such as 503, delay:MS, drop, drop-after, truncate, or a body: garbage, \
+                     html, text, empty, gzip, latin1, endless, refusal, echo",
                 ));
             }
         };
@@ -135,8 +194,10 @@ impl fmt::Display for Fault {
             Action::Delay(time) => write!(f, "delay:{}", time.as_millis()),
             Action::Drop => write!(f, "drop{after}"),
             Action::Truncate => write!(f, "truncate"),
-            Action::Garbage => write!(f, "garbage{after}"),
-            Action::Html => write!(f, "html{after}"),
+            Action::Body(body, status) => match body.row() {
+                (name, usual) if usual == status => write!(f, "{name}{after}"),
+                (name, _) => write!(f, "{name}{after}:{status}"),
+            },
         }?;
         match self.times {
             Some(times) => write!(f, "x{times}"),
@@ -209,6 +270,9 @@ mod tests {
             "POST /x=delay:soon",
             "POST /x=truncate-after",
             "POST /x=drop:1",
+            "POST /x=html:99",
+            "POST /x=html:600",
+            "POST /x=html:later",
         ] {
             let error = bad.parse::<Fault>().unwrap_err().to_string();
             assert!(error.contains("cannot be understood: "), "{error}");
@@ -232,8 +296,8 @@ mod tests {
             any::<u32>().prop_map(|ms| (Action::Delay(Duration::from_millis(ms.into())), false)),
             any::<bool>().prop_map(|after| (Action::Drop, after)),
             Just((Action::Truncate, false)),
-            any::<bool>().prop_map(|after| (Action::Garbage, after)),
-            any::<bool>().prop_map(|after| (Action::Html, after)),
+            (proptest::sample::select(&Body::ALL[..]), 200u16..600, any::<bool>())
+                .prop_map(|((_, body, _), status, after)| (Action::Body(body, status), after)),
         ]
     }
 

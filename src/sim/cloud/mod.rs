@@ -61,7 +61,7 @@ mod traffic;
 mod wire;
 mod world;
 
-pub use faults::{Action, BadFault, Fault};
+pub use faults::{Action, BadFault, Body, Fault};
 pub use gates::Gate;
 pub use office::RequestRecord;
 pub use pattern::RoutePattern;

@@ -6,16 +6,18 @@ use std::{io, sync::Arc};
 use axum::{
     body::{Body, Bytes, to_bytes},
     extract::{ConnectInfo, Request, State},
-    http::{HeaderValue, Method, StatusCode, Version, header},
+    http::{HeaderValue, Method, StatusCode, Version, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use base64::{Engine, prelude::BASE64_STANDARD};
 use futures_util::{FutureExt, StreamExt, future, stream};
 use serde_json::json;
 
 use super::{
     Action, Fault,
     answer::Refusal,
+    faults,
     limits::{Budget, TryAgain},
     office::Office,
     wire::Peer,
@@ -90,17 +92,78 @@ async fn go_wrong(office: &Office, fault: Fault, request: Request, next: Next) -
             return Some(serve(office, request, next).await);
         }
         Action::Truncate => return truncated(serve(office, request, next).await).await,
-        _ if fault.after => drop(serve(office, request, next).await),
         _ => {}
     }
-    let body =
-        |kind: &'static str, text: &'static str| ([(header::CONTENT_TYPE, kind)], text).into_response();
+    let (head, body) = request.into_parts();
+    let sent = to_bytes(body, usize::MAX).await.unwrap_or_default();
+    if fault.after {
+        drop(serve(office, Request::from_parts(head.clone(), sent.clone().into()), next).await);
+    }
     match fault.action {
         Action::Status(status, retry_after) => Some(failed(office, status, retry_after)),
-        Action::Garbage => Some(body("application/json", "{\"access_token\": \u{1}~~")),
-        Action::Html => Some(body("text/html", "<!doctype html><title>Welcome to the hotel's Wi-Fi</title>")),
+        Action::Body(body, status) => {
+            let mut response = odd_body(body, &head, &sent);
+            // The parser of faults lets nothing else through.
+            *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
+            Some(response)
+        }
         Action::Drop | Action::Delay(_) | Action::Truncate => None,
     }
+}
+
+fn odd_body(body: faults::Body, head: &Parts, sent: &[u8]) -> Response {
+    const JSON: &str = "application/json; charset=utf-8";
+    let of = |kind: &'static str, body: Body| ([(header::CONTENT_TYPE, kind)], body).into_response();
+    match body {
+        faults::Body::Garbage => of(JSON, "{\"access_token\": \u{1}~~".into()),
+        faults::Body::Html => {
+            of("text/html", "<!doctype html><title>Welcome to the hotel's Wi-Fi</title>".into())
+        }
+        faults::Body::Text => of(JSON, "upstream connect error or disconnect/reset before headers".into()),
+        faults::Body::Empty => of(JSON, Body::empty()),
+        faults::Body::Gzip => {
+            let mut response = of(JSON, SQUEEZED.into());
+            response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            response
+        }
+        faults::Body::Latin1 => of(JSON, (&b"{\"error\":\"d\xe9sol\xe9\"}"[..]).into()),
+        faults::Body::Endless => {
+            let more = stream::repeat_with(|| Ok::<_, io::Error>(Bytes::from_static(&[b' '; 16 * 1024])));
+            of(JSON, Body::from_stream(more))
+        }
+        faults::Body::Refusal => {
+            of(JSON, json!({"ok": false, "errors": [{"message": "Not today"}]}).to_string().into())
+        }
+        faults::Body::Echo => of(JSON, echo(head, sent).to_string().into()),
+    }
+}
+
+/// `{"error":"squeezed"}`, by gzip.
+const SQUEEZED: &[u8] = &[
+    0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0x03, 0xab, 0x56, 0x4a, 0x2d, 0x2a, 0xca, 0x2f,
+    0x52, 0xb2, 0x52, 0x2a, 0x2e, 0x2c, 0x4d, 0x4d, 0xad, 0x4a, 0x4d, 0x51, 0xaa, 0x05, 0x00, 0x5a, 0xf1,
+    0xb2, 0x43, 0x14, 0x00, 0x00, 0x00,
+];
+
+/// Says everything back that the request was signed with, in every way that comes to mind.
+fn echo(head: &Parts, sent: &[u8]) -> serde_json::Value {
+    let authorization = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let authorization = authorization.unwrap_or_default();
+    let signed = authorization.split_once(' ').map_or("", |(_, signed)| signed);
+    let pair = BASE64_STANDARD.decode(signed).ok().and_then(|pair| String::from_utf8(pair).ok());
+    // A token may look like base64, but has no colon in it then.
+    let pair = pair.filter(|pair| pair.contains(':'));
+    let secret = pair.as_ref().and_then(|pair| pair.split_once(':')).map_or(signed, |(_, secret)| secret);
+    let percent: String = secret.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let escaped: String = secret.bytes().map(|byte| format!("\\u{byte:04x}")).collect();
+    let sent = String::from_utf8_lossy(sent);
+    json!({
+        "ok": false,
+        "error": format!("Refused: {secret}"),
+        "error_description": format!("{percent} {escaped} {}", BASE64_STANDARD.encode(secret)),
+        "errors": [authorization, json!({"authorization": authorization, "sent": sent}).to_string(), pair],
+        "info": format!("https://api.particle.io{}?access_token={percent}", head.uri),
+    })
 }
 
 fn failed(office: &Office, status: u16, retry_after: Option<u32>) -> Response {
