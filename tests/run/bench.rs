@@ -86,6 +86,11 @@ impl Bench {
         self.directory.path().join("hub")
     }
 
+    /// Where the program may trace its requests.
+    pub fn trace(&self) -> PathBuf {
+        self.directory.path().join("trace.jsonl")
+    }
+
     // --- boards ---
 
     /// A board that listens, knows Wi-Fi, and speaks to this cloud.

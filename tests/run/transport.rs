@@ -1,14 +1,15 @@
-//! TLS, HTTP/2 and proxies.
+//! TLS, HTTP/2 and proxies, traces of requests, and answers of any shape.
 
 use std::sync::{Arc, Mutex};
 
 use provision::sim::cloud::{Certificate, CloudConfig};
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional},
     net::{TcpListener, TcpStream},
 };
 
-use crate::bench::{Bench, SIGN_IN, is_online};
+use crate::bench::{ASK_PRODUCT, Bench, CLAIM_CODE, CREATE_CUSTOMER, IMPORT, SIGN_IN, all, is_online};
 
 async fn with_tls(certificate: Certificate) -> Bench {
     Bench::with(CloudConfig { tls: Some(certificate), ..CloudConfig::default() }).await
@@ -199,4 +200,97 @@ async fn plain_http_is_for_this_computer_only() {
     let board = bench.plug(bench.board());
     let run = bench.run(&board).env("PARTICLE_API_URL", "http://cloud.simulated.example");
     run.ended().await.fails_with(2, "configuration").saying("plain http would show secrets to the network");
+}
+
+#[tokio::test]
+async fn each_try_is_traced_with_all_but_its_secrets() {
+    let bench = Bench::new().await;
+    for fault in [format!("{SIGN_IN}=503x1"), format!("{ASK_PRODUCT}=dropx1")] {
+        bench.cloud.add_fault(fault.parse().unwrap());
+    }
+    let board = bench.plug(bench.board());
+    let traced = || bench.run(&board).with(&["--trace-http"]).with(&[bench.trace()]);
+    // The lines go nowhere else.
+    let ended = traced().env("RUST_LOG", "trace").ended().await.passes();
+    assert!(!ended.stderr.contains("request_headers"), "{}", ended.stderr);
+    let text = std::fs::read_to_string(bench.trace()).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told = |line: &Value| {
+        let url = line["url"].as_str().unwrap().strip_prefix(&bench.info.api_url).unwrap();
+        let status = line["status"].as_u64().and_then(|status| u16::try_from(status).ok());
+        format!("{} {url} {status:?}", line["method"].as_str().unwrap())
+    };
+    let mut traced_calls: Vec<_> = lines.iter().map(told).collect();
+    let asked = bench.cloud.requests();
+    let mut asked: Vec<_> = asked.iter().map(|r| format!("{} {} {:?}", r.method, r.path, r.status)).collect();
+    traced_calls.sort_unstable();
+    asked.sort_unstable();
+    assert_eq!(traced_calls, asked);
+
+    let of = |call: &str| lines.iter().filter(|line| told(line).starts_with(call)).collect::<Vec<_>>();
+    let sign_ins = of(SIGN_IN);
+    assert_eq!((&sign_ins[0]["status"], &sign_ins[1]["status"]), (&json!(503), &json!(200)));
+    assert_eq!(sign_ins[0]["response"]["error"], "A fault that was asked for");
+    assert_eq!(sign_ins[1]["request"], json!([["grant_type", "client_credentials"]]));
+    assert_eq!(sign_ins[1]["response"]["access_token"], "[redacted]");
+    assert_eq!(sign_ins[1]["response"]["token_type"], "bearer");
+    assert_eq!((&sign_ins[1]["signed"], &sign_ins[1]["http"]), (&json!("basic"), &json!("HTTP/1.1")));
+    assert!(sign_ins[1]["seconds"].as_f64().is_some() && sign_ins[1]["at"].as_str().is_some());
+    let asked_product = of(&format!("{ASK_PRODUCT} "));
+    assert!(asked_product[0]["trouble"].as_str().is_some() && asked_product[0].get("response").is_none());
+    assert_eq!(asked_product[1]["response_headers"]["content-type"], "application/json; charset=utf-8");
+    assert_eq!(of(CLAIM_CODE)[0]["response"]["claim_code"], "[redacted]");
+
+    // The next one goes on where this one stopped.
+    traced().env("PARTICLE_CLIENT_ID", "somebody-else").ended().await.fails_with(20, "sign-in-refused");
+    let more = std::fs::read_to_string(bench.trace()).unwrap();
+    assert!(more.len() > text.len() && more.starts_with(&text));
+}
+
+#[tokio::test]
+async fn a_trace_that_cannot_be_written_is_refused_at_the_start() {
+    let bench = Bench::new().await;
+    let board = bench.plug(bench.board());
+    let nowhere = bench.home().join("no/such/place");
+    let run = bench.run(&board).with(&["--trace-http"]).with(&[&nowhere]);
+    let ended = run.ended().await.fails_with(2, "configuration").saying("place cannot be written");
+    assert_eq!((ended.events.len(), bench.cloud.requests().len()), (1, 0));
+}
+
+#[tokio::test]
+async fn answers_of_any_shape_end_in_the_call_the_status_and_their_own_words() {
+    let shapes = [
+        ("garbage:400", "400: 0 bytes"),
+        ("html:403", "403: an HTML page, “Welcome to the hotel's Wi-Fi”"),
+        ("text:404", "404: upstream connect error"),
+        ("text", "200: not JSON, but upstream connect error"),
+        ("empty:409", "409: an empty answer"),
+        ("empty", "200: not "),
+        ("gzip:404", "404: compressed data, which was not asked for"),
+        ("gzip", "200: not JSON, but compressed data, which was not asked for"),
+        ("latin1:400", "400: d\u{fffd}sol\u{fffd}"),
+        ("latin1", "200: d\u{fffd}sol\u{fffd}"),
+        ("endless:404", "404: an empty answer"),
+        ("endless", "200: an answer of more than 4 MiB"),
+        ("refusal:400", "400: Not today"),
+        ("refusal", "200: Not today"),
+        ("302", "302: a redirect to 127.0.0.1, which is not followed"),
+    ];
+    let routes = [SIGN_IN, ASK_PRODUCT, IMPORT, CREATE_CUSTOMER, CLAIM_CODE];
+    let cases = shapes.iter().flat_map(|shape| routes.into_iter().map(move |route| (route, shape)));
+    all(cases, async |(route, (shape, said))| {
+        let bench = Bench::new().await;
+        bench.cloud.add_fault(format!("{route}={shape}").parse().unwrap());
+        let board = bench.plug(bench.board());
+        let ended = bench.run(&board).ended().await;
+        assert!(matches!(ended.status.code(), Some(20 | 21)), "{route}={shape}: {ended:?}");
+        let message = ended.message();
+        let said = said.replace("0 bytes", "20 bytes that are no text");
+        assert!(message.contains(&format!("{route} was answered with {said}")), "{route}={shape}: {message}");
+        for parsers in ["expected value", "line 1", "EOF while", "invalid type"] {
+            assert!(!message.contains(parsers), "{route}={shape}: {message}");
+        }
+        assert_eq!(board.effects(), []);
+    })
+    .await;
 }
