@@ -585,8 +585,7 @@ impl NetworkManager {
     pub fn appear(&self, ssid: &str) {
         let mut world = self.world.lock().unwrap();
         let number = world.setup.air.iter().position(|(name, _)| name == ssid.as_bytes()).unwrap();
-        let scans = world.scans;
-        world.seen_in.insert(number, scans);
+        world.seen_in.insert(number, 0);
     }
 
     /// What the radio is connected to.
