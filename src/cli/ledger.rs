@@ -1,18 +1,33 @@
 //! `provision ledger`, and where runs are recorded, and by whom.
 
+use std::io::{self, Write};
+
+use clap::ValueEnum;
+use jiff::Timestamp;
+use serde_json::json;
+use tokio::task::spawn_blocking;
+
 use super::{
     environment::{Directories, Environment},
+    history,
+    listing::{ListingArgs, safe_json, show_result},
+    moment::since,
+    root::Output,
+    run::ToldFailure,
     settings::{Lookup, Places, SettingsArgs, Source},
+    signals::Signals,
 };
 use crate::{
     model::{Failure, FailureCode},
-    record::{Ledger, Location, Who},
+    record::{Ledger, Location, RunQuery, Who},
 };
 
 const HEADING: &str = "Record";
 const LEDGER: Places = Places::plain("ledger", "--ledger", "PROVISION_LEDGER", "ledger");
 const OPERATOR: Places = Places::plain("operator", "--operator", "PROVISION_OPERATOR", "operator");
 const BENCH: Places = Places::plain("bench's name", "--bench-name", "PROVISION_BENCH", "bench");
+/// The version of the export's form. A new field does not raise it; a changed meaning does.
+const SCHEMA: u32 = 1;
 /// Instead of a place: nothing is recorded.
 const NONE: &str = "none";
 
@@ -79,11 +94,31 @@ impl LedgerArgs {
     }
 }
 
-/// The ledger itself
+/// A form for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For programs
+    Json,
+    /// For spreadsheets
+    Csv,
+}
+
+impl Format {
+    /// The same as `--output`.
+    pub fn output(self) -> Output {
+        match self {
+            Self::Json => Output::Json,
+            Self::Csv => Output::Csv,
+        }
+    }
+}
+
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// Say where the ledger is
     Path(PathArgs),
+    /// Print the runs, the newest first: all that is known of each, or a row each
+    Export(ExportArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -92,11 +127,70 @@ pub struct PathArgs {
     ledger: LedgerArgs,
 }
 
-/// Does it, and gives what to print.
-pub async fn run(command: &Command) -> Result<String, Failure> {
+#[derive(Debug, clap::Args)]
+pub struct ExportArgs {
+    /// A JSON object a line with all that is known of a run, or a row of CSV with the run alone
+    #[arg(long, value_enum, default_value_t = ExportFormat::Jsonl)]
+    format: ExportFormat,
+    /// Since when: 2h, 3d (ago), today, yesterday, 2026-11-01, 2026-11-01T08:30
+    #[arg(long, value_name = "WHEN", value_parser = since)]
+    since: Option<Timestamp>,
+    #[command(flatten)]
+    ledger: LedgerArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ExportFormat {
+    Jsonl,
+    Csv,
+}
+
+/// Does it.
+pub async fn run(command: &Command, output: Output, signals: &Signals) -> Result<(), ToldFailure> {
     let (settings, env) = (SettingsArgs::default(), Environment::of_process());
-    match command {
-        Command::Path(args) => Ok(args.ledger.need(&settings, &env)?.location().to_string()),
+    let work = async {
+        match command {
+            Command::Path(args) => {
+                let place = args.ledger.need(&settings, &env)?.location().to_string();
+                show_result(output, &place, &json!({"ledger": place}))
+            }
+            Command::Export(args) => export(&args.ledger.need(&settings, &env)?, args).await,
+        }
+    };
+    tokio::select! {
+        ended = work => Ok(ended?),
+        () = signals.first() => Err(Failure::new(FailureCode::Interrupted, "interrupted").into()),
+    }
+}
+
+async fn export(ledger: &Ledger, args: &ExportArgs) -> Result<(), Failure> {
+    let mut query = RunQuery { since: args.since, limit: history::PAGE, ..RunQuery::default() };
+    if args.format == ExportFormat::Csv {
+        return history::list_runs(ledger, query, Output::Csv, &ListingArgs::default()).await;
+    }
+    loop {
+        let stories = ledger.stories_of(&query).await?;
+        let Some(last) = stories.last() else { return Ok(()) };
+        query.before = Some(last.run.id.clone());
+        let mut page = String::new();
+        for story in &stories {
+            let mut line = json!(story);
+            line["schema"] = json!(SCHEMA);
+            page.push_str(&safe_json(&line.to_string()));
+            page.push('\n');
+        }
+        // On a thread of its own: a reader that pauses must not keep Ctrl-C from being heard.
+        let written = spawn_blocking(move || io::stdout().write_all(page.as_bytes())).await;
+        match written.unwrap_or_else(|e| Err(io::Error::other(e))) {
+            Ok(()) => {}
+            // Whoever reads it has seen enough.
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+            Err(e) => {
+                return Err(
+                    Failure::new(FailureCode::Unexpected, "standard output cannot be written").because(e)
+                );
+            }
+        }
     }
 }
 
@@ -122,4 +216,71 @@ fn host_name() -> String {
 
 fn wrong(detail: &str) -> Failure {
     Failure::new(FailureCode::Configuration, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(args: &[&str], variables: &[(&'static str, &str)]) -> Result<Option<Ledger>, Failure> {
+        #[derive(Debug, clap::Parser)]
+        struct Command {
+            #[command(flatten)]
+            ledger: LedgerArgs,
+            #[command(flatten)]
+            settings: SettingsArgs,
+        }
+        let command = <Command as clap::Parser>::try_parse_from([&["x"], args].concat()).unwrap();
+        let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        let env = Environment::new(move |wanted| {
+            variables.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.into())
+        });
+        command.ledger.resolve(&command.settings, &env)
+    }
+
+    fn place(args: &[&str], variables: &[(&'static str, &str)]) -> String {
+        resolve(args, variables).unwrap().unwrap().location().to_string()
+    }
+
+    #[cfg(all(unix, not(target_os = "macos")))]
+    #[test]
+    fn the_ledger_is_in_the_data_directory_unless_another_is_named() {
+        let home = ("HOME", "/home/ann");
+        assert_eq!(place(&[], &[home]), "/home/ann/.local/share/provision/ledger.sqlite");
+        assert_eq!(place(&[], &[home, ("PROVISION_LEDGER", "/l")]), "/l");
+        assert_eq!(place(&["--ledger", "/m"], &[home, ("PROVISION_LEDGER", "/l")]), "/m");
+        assert!(resolve(&["--ledger", "none"], &[home]).unwrap().is_none());
+        assert!(resolve(&[], &[]).err().unwrap().detail.contains("--ledger"));
+    }
+
+    #[test]
+    fn a_profile_names_it_beside_itself() {
+        let home = tempfile::tempdir().unwrap();
+        let config = home.path().join("provision.toml");
+        std::fs::write(
+            &config,
+            "[profiles.default]\nledger = 'line.sqlite'\noperator = 'ann'\nbench = 'left'\n",
+        )
+        .unwrap();
+        let variables = [("PROVISION_CONFIG", config.to_str().unwrap())];
+        let ledger = resolve(&["--bench-name", "right"], &variables).unwrap().unwrap();
+        assert_eq!(ledger.location().to_string(), home.path().join("line.sqlite").to_str().unwrap());
+        assert_eq!((ledger.who().bench.as_str(), ledger.who().operator.as_str()), ("right", "ann"));
+    }
+
+    #[test]
+    fn a_password_is_no_flag_and_needs_a_private_file() {
+        let url = "postgres://ann:xyzzy-plugh@db.example/ledger";
+        let refused = resolve(&["--ledger", url], &[]).err().unwrap().detail;
+        assert!(refused.contains("PGPASSWORD") && !refused.contains("xyzzy"), "{refused}");
+        assert_eq!(place(&[], &[("PROVISION_LEDGER", url)]), "postgres://ann@db.example/ledger");
+    }
+
+    #[test]
+    fn somebody_is_always_named() {
+        let ledger = resolve(&[], &[("HOME", "/h"), ("USER", "ann")]).unwrap().unwrap();
+        assert_eq!(ledger.who().operator, "ann");
+        assert!(!ledger.who().bench.is_empty());
+        assert!(!resolve(&[], &[("HOME", "/h")]).unwrap().unwrap().who().operator.is_empty());
+    }
 }

@@ -8,6 +8,7 @@ mod demo;
 pub mod environment;
 pub mod exit;
 mod explain;
+mod history;
 mod identify;
 #[cfg(all(target_os = "linux", feature = "join"))]
 mod join;
@@ -15,7 +16,9 @@ mod ledger;
 pub mod list;
 pub mod listing;
 mod logging;
+mod moment;
 pub mod profiles;
+mod report;
 mod root;
 mod run;
 mod scan;

@@ -254,5 +254,8 @@ mod tests {
             assert!(failure.detail.contains("chmod 600"), "{failure}");
         }
         assert!(read("[profiles.lab]\nclient_secret_file = 'secret'\n", 0o644).is_ok());
+        let with_password = "[profiles.lab]\nledger = 'postgres://ann:xyzzy@db.example/ledger'\n";
+        assert!(read(with_password, 0o644).is_err() && read(with_password, 0o600).is_ok());
+        assert!(read("[profiles.lab]\nledger = 'postgres://ann@db.example/ledger'\n", 0o644).is_ok());
     }
 }

@@ -10,8 +10,8 @@ use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 #[cfg(unix)]
 use super::{demo, simulate_photon};
 use super::{
-    environment::Environment, exit, explain::WORDING, identify, ledger, list, logging, run, run::ToldFailure,
-    scan, set_wifi, signals::Signals, simulate_cloud, ticket, udev,
+    environment::Environment, exit, explain::WORDING, history, identify, ledger, list, logging, run,
+    run::ToldFailure, scan, set_wifi, signals::Signals, simulate_cloud, ticket, udev,
 };
 use crate::{
     model::{Failure, FailureCode},
@@ -73,6 +73,9 @@ enum Command {
     Prepare(Box<ticket::PrepareArgs>),
     Deliver(ticket::DeliverArgs),
     Verify(Box<ticket::VerifyArgs>),
+    History(history::Args),
+    Report(super::report::Args),
+    /// The ledger itself
     #[command(subcommand)]
     Ledger(ledger::Command),
     #[cfg(unix)]
@@ -86,7 +89,7 @@ enum Command {
 impl Command {
     /// Whether it prints what CSV can hold.
     fn has_rows(&self) -> bool {
-        false
+        matches!(self, Self::History(_) | Self::Report(_) | Self::Ledger(_))
     }
 }
 
@@ -126,7 +129,8 @@ fn dispatch(cli: Cli) -> Result<(), ToldFailure> {
         let said = "--output csv is for commands that list or show records; this one takes text or json";
         return Err(Failure::new(FailureCode::Configuration, said).into());
     }
-    let json = cli.global.output == Output::Json;
+    let output = cli.global.output;
+    let json = output == Output::Json;
     let style = match cli.global.output {
         Output::Json => Style::Json,
         // Log lines and lines that are redrawn in place do not go together.
@@ -180,7 +184,15 @@ fn dispatch(cli: Cli) -> Result<(), ToldFailure> {
                 _ => failure.into(),
             })
         }
-        Some(Command::Ledger(command)) => interruptible(async |_| Ok(print(&ledger::run(&command).await?)?)),
+        Some(Command::History(args)) => {
+            interruptible(async |signals| history::run(&args, output, &signals).await)
+        }
+        Some(Command::Report(args)) => {
+            interruptible(async |signals| super::report::run(&args, output, &signals).await)
+        }
+        Some(Command::Ledger(command)) => {
+            interruptible(async |signals| ledger::run(&command, output, &signals).await)
+        }
         Some(Command::Udev(args)) => Ok(udev::run(&args, &mut io::stdout().lock())?),
         #[cfg(unix)]
         Some(Command::Demo(args)) => {

@@ -105,7 +105,7 @@ impl Ledger {
     /// The benches that are alive, and those that told within this time; the newest first.
     pub async fn benches(&self, within: Duration) -> Result<Vec<Bench>, Failure> {
         self.working("read", || async {
-            let mut work = self.transaction().await?;
+            let mut work = self.reading().await?;
             let now = work.now().await?;
             let fresh = now - FRESH_MS;
             let within = now - i64::try_from(within.as_millis()).unwrap_or(now);

@@ -99,8 +99,81 @@ fn seconds(times: &[Duration], percent: usize) -> f64 {
 }
 
 /// Where a step stands in the job; one of another version stands last.
-fn place(step: &str) -> usize {
+pub(super) fn place(step: &str) -> usize {
     use crate::model::Step;
 
     Step::ALL.iter().position(|known| known.as_str() == step).unwrap_or(Step::ALL.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Run, RunId, StepTimes};
+
+    fn at(milliseconds: i64) -> Timestamp {
+        Timestamp::from_millisecond(milliseconds).unwrap()
+    }
+
+    fn story(started: i64, device_id: &str, outcome: Outcome, took: i64, tries: u32) -> Story {
+        let failed = outcome == Outcome::Failed;
+        Story {
+            run: Run {
+                id: RunId::new(at(started)),
+                bench: "left".into(),
+                slot: None,
+                operator: "ann".into(),
+                part: "whole".into(),
+                started: at(started),
+                ended: None,
+                device_id: Some(device_id.into()),
+                platform: None,
+                firmware: None,
+                product: None,
+                customer: None,
+                outcome,
+                failure_code: failed.then(|| "code-refused".into()),
+                failure_step: failed.then(|| "deliver".into()),
+                detail: None,
+                settled_by: None,
+                version: String::new(),
+            },
+            steps: vec![StepTimes {
+                step: "deliver".into(),
+                started: at(started),
+                ended: Some(at(started + took)),
+                tries,
+                outcome: Some(if failed { "failed" } else { "done" }.into()),
+                failure_code: None,
+            }],
+            retries: Vec::new(),
+            intents: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_board_that_passes_in_the_end_has_passed_but_not_at_first() {
+        // The newest first, as they are read.
+        let stories = [
+            story(3, "b", Outcome::Failed, 9000, 3),
+            story(2, "a", Outcome::Passed, 1000, 1),
+            story(1, "a", Outcome::Failed, 9000, 3),
+            story(0, "c", Outcome::Already, 3000, 2),
+        ];
+        let figures = figures(&stories);
+        assert_eq!((figures.boards, figures.passed, figures.passed_at_first), (3, 2, 1));
+        assert_eq!(figures.runs[&Outcome::Failed], 2);
+        let cause = Cause { code: "code-refused".into(), step: Some("deliver".into()), runs: 2 };
+        assert_eq!(figures.causes, [cause]);
+        let [deliver] = &figures.steps[..] else { panic!("{:?}", figures.steps) };
+        assert_eq!((deliver.count, deliver.median, deliver.p95, deliver.retries), (2, 1.0, 3.0, 5));
+    }
+
+    #[test]
+    fn ranks_are_those_of_the_times_that_there_are() {
+        let times: Vec<_> = (1..=100).map(Duration::from_secs).collect();
+        assert_eq!((seconds(&times, 50), seconds(&times, 95)), (50.0, 95.0));
+        assert_eq!((seconds(&times[..1], 50), seconds(&times[..1], 95)), (1.0, 1.0));
+        assert_eq!(seconds(&[], 95), 0.0);
+        assert_eq!(figures(&[]).boards, 0);
+    }
 }

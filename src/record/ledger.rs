@@ -128,20 +128,29 @@ impl Ledger {
         }
     }
 
-    /// Begins a transaction, on the one connection.
+    /// Begins a transaction that changes something, on the one connection.
     pub(super) async fn transaction(&self) -> Result<Transaction<'_>, Trouble> {
+        self.begin(self.writing()).await
+    }
+
+    /// Begins one that reads only, and is in no writer's way.
+    pub(super) async fn reading(&self) -> Result<Transaction<'_>, Trouble> {
+        self.begin("BEGIN").await
+    }
+
+    async fn begin(&self, begin: &'static str) -> Result<Transaction<'_>, Trouble> {
         let mut slot = self.inner.connection.lock().await;
         let mut connection = match slot.take() {
             Some(connection) => connection,
             None => self.connect().await?,
         };
-        sqlx::raw_sql(self.begin()).execute(&mut connection).await?;
+        sqlx::raw_sql(begin).execute(&mut connection).await?;
         Ok(Transaction { slot, connection, keeps_time: matches!(self.inner.location, Location::Postgres(_)) })
     }
 
     /// SQLite has one writer at a time. Who begins as a reader may find that another has written
     /// meanwhile, and could not go on.
-    fn begin(&self) -> &'static str {
+    fn writing(&self) -> &'static str {
         match self.inner.location {
             Location::File(_) => "BEGIN IMMEDIATE",
             Location::Postgres(_) => "BEGIN",
@@ -167,7 +176,7 @@ impl Ledger {
                 Location::File(_) => None,
                 Location::Postgres(_) => Some(schema::LOCK),
             };
-            schema::migrate(&mut connection, self.begin(), lock, &self.inner.location).await?;
+            schema::migrate(&mut connection, self.writing(), lock, &self.inner.location).await?;
             self.inner.is_current.store(true, Ordering::Relaxed);
         }
         Ok(connection)

@@ -159,7 +159,7 @@ impl Ledger {
     /// The orders of a source, in order.
     pub async fn orders(&self, source: &str) -> Result<Vec<Order>, Failure> {
         self.working("read", || async {
-            let mut work = self.transaction().await?;
+            let mut work = self.reading().await?;
             let sql = "SELECT * FROM orders WHERE source = $1 ORDER BY position, id";
             let rows = sqlx::query(sql).bind(source.to_owned()).fetch_all(work.on()).await?;
             work.commit().await?;

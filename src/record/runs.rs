@@ -1,4 +1,7 @@
-use std::fmt;
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+};
 
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
@@ -10,8 +13,8 @@ use super::{
 };
 use crate::model::{DeviceId, Failure};
 
-/// A run's name: its start in UTC, which makes it sort by time, and eight letters and digits, by which
-/// people call it.
+/// A run's name: its start in UTC, to the millisecond, which makes it sort by time, and eight letters and
+/// digits, by which people call it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct RunId(String);
@@ -20,11 +23,12 @@ impl RunId {
     const SHORT: usize = 8;
 
     pub(super) fn new(started: Timestamp) -> Self {
-        let started = started.to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%S");
-        Self(format!("{started}-{}", random(Self::SHORT)))
+        let to_second = started.to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%S");
+        let millisecond = started.as_millisecond().rem_euclid(1000);
+        Self(format!("{to_second}{millisecond:03}-{}", random(Self::SHORT)))
     }
 
-    /// `20261124T184512-7k3f9qzp`
+    /// `20261124T184512031-7k3f9qzp`
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -216,7 +220,7 @@ impl Ledger {
     /// The runs, the newest first.
     pub async fn runs(&self, query: &RunQuery) -> Result<Vec<Run>, Failure> {
         self.working("read", || async {
-            let mut work = self.transaction().await?;
+            let mut work = self.reading().await?;
             let runs = select(&mut work, query).await?;
             work.commit().await?;
             Ok(runs)
@@ -227,29 +231,38 @@ impl Ledger {
     /// The runs whose names end in, or are, this text, with all that is known of them.
     pub async fn stories(&self, name: &str) -> Result<Vec<Story>, Failure> {
         self.working("read", || async {
-            let mut work = self.transaction().await?;
-            let sql = "SELECT * FROM runs WHERE id = $1 OR substr(id, 17) = $1 ORDER BY id";
+            let mut work = self.reading().await?;
+            let sql = "SELECT * FROM runs WHERE id = $1 OR substr(id, 20) = $1 ORDER BY id DESC";
             let rows = sqlx::query(sql).bind(name.to_owned()).fetch_all(work.on()).await?;
-            let mut stories = Vec::new();
-            for row in rows {
-                stories.push(story(&mut work, run(&row)?).await?);
-            }
+            let runs = rows.iter().map(run).collect::<Result<_, _>>()?;
+            let stories = stories(&mut work, runs).await?;
             work.commit().await?;
             Ok(stories)
         })
         .await
     }
 
-    /// These runs with all that is known of them, for an export.
+    /// These runs with all that is known of them, the newest first.
     pub async fn stories_of(&self, query: &RunQuery) -> Result<Vec<Story>, Failure> {
         self.working("read", || async {
-            let mut work = self.transaction().await?;
-            let mut stories = Vec::new();
-            for run in select(&mut work, query).await? {
-                stories.push(story(&mut work, run).await?);
-            }
+            let mut work = self.reading().await?;
+            let runs = select(&mut work, query).await?;
+            let stories = stories(&mut work, runs).await?;
             work.commit().await?;
             Ok(stories)
+        })
+        .await
+    }
+
+    /// The names of the runs that are at a device right now; other incomplete ones were killed, or do
+    /// not know their device yet.
+    pub async fn under_way(&self) -> Result<HashSet<String>, Failure> {
+        self.working("read", || async {
+            let mut work = self.reading().await?;
+            let now = work.now().await?;
+            let held = super::leases::holders(&mut work, now).await?;
+            work.commit().await?;
+            Ok(held)
         })
         .await
     }
@@ -258,7 +271,7 @@ impl Ledger {
     /// another process is seen to be at: they were killed.
     pub async fn incomplete_runs(&self, bench: &str) -> Result<Vec<Run>, Failure> {
         self.working("read", || async {
-            let mut work = self.transaction().await?;
+            let mut work = self.reading().await?;
             let now = work.now().await?;
             let sql = "SELECT * FROM runs WHERE outcome = 'incomplete' AND bench = $1 AND process <> $2 \
                  AND NOT EXISTS (SELECT 1 FROM benches b WHERE b.id = runs.process AND b.ended = 0 AND b.seen > $3) \
@@ -296,16 +309,38 @@ async fn select(work: &mut Transaction<'_>, query: &RunQuery) -> Result<Vec<Run>
     Ok(rows.iter().map(run).collect::<Result<_, _>>()?)
 }
 
-async fn story(work: &mut Transaction<'_>, run: Run) -> Result<Story, Trouble> {
-    let of = |sql: &'static str| sqlx::query(sql).bind(run.id.0.clone());
-    let rows =
-        of("SELECT * FROM steps WHERE run_id = $1 ORDER BY started, step").fetch_all(work.on()).await?;
-    let steps = rows.iter().map(step).collect::<Result<_, _>>()?;
-    let rows = of("SELECT * FROM retries WHERE run_id = $1 ORDER BY number").fetch_all(work.on()).await?;
-    let retries = rows.iter().map(retry).collect::<Result<_, _>>()?;
-    let rows = of("SELECT * FROM intents WHERE run_id = $1 ORDER BY at, step").fetch_all(work.on()).await?;
-    let intents = rows.iter().map(intent).collect::<Result<_, _>>()?;
-    Ok(Story { run, steps, retries, intents })
+/// Adds what is known of each. All lie between the first and the last, so that three questions do.
+async fn stories(work: &mut Transaction<'_>, runs: Vec<Run>) -> Result<Vec<Story>, Trouble> {
+    let (Some(last), Some(first)) = (runs.first(), runs.last()) else { return Ok(Vec::new()) };
+    let between = |sql: &'static str| sqlx::query(sql).bind(first.id.0.clone()).bind(last.id.0.clone());
+    let sql = "SELECT * FROM steps WHERE run_id BETWEEN $1 AND $2";
+    let mut steps = of_runs(&between(sql).fetch_all(work.on()).await?, step)?;
+    for steps in steps.values_mut() {
+        steps.sort_by_key(|step| (step.started, super::figures::place(&step.step)));
+    }
+    let sql = "SELECT * FROM retries WHERE run_id BETWEEN $1 AND $2 ORDER BY number";
+    let mut retries = of_runs(&between(sql).fetch_all(work.on()).await?, retry)?;
+    let sql = "SELECT * FROM intents WHERE run_id BETWEEN $1 AND $2 ORDER BY at, step";
+    let mut intents = of_runs(&between(sql).fetch_all(work.on()).await?, intent)?;
+    let story = |run: Run| Story {
+        steps: steps.remove(&run.id.0).unwrap_or_default(),
+        retries: retries.remove(&run.id.0).unwrap_or_default(),
+        intents: intents.remove(&run.id.0).unwrap_or_default(),
+        run,
+    };
+    Ok(runs.into_iter().map(story).collect())
+}
+
+/// What these rows hold, by the names of their runs.
+fn of_runs<T>(
+    rows: &[AnyRow],
+    read: fn(&AnyRow) -> Result<T, sqlx::Error>,
+) -> Result<HashMap<String, Vec<T>>, sqlx::Error> {
+    let mut by_run: HashMap<String, Vec<T>> = HashMap::new();
+    for row in rows {
+        by_run.entry(row.try_get("run_id")?).or_default().push(read(row)?);
+    }
+    Ok(by_run)
 }
 
 fn run(row: &AnyRow) -> Result<Run, sqlx::Error> {
@@ -363,12 +398,12 @@ mod tests {
 
     #[test]
     fn names_sort_by_time_and_are_called_by_their_ends() {
-        let early = RunId::new("2026-11-24T18:45:12Z".parse().unwrap());
-        let late = RunId::new("2026-11-24T18:45:13Z".parse().unwrap());
+        let early = RunId::new("2026-11-24T18:45:12.0319Z".parse().unwrap());
+        let late = RunId::new("2026-11-24T18:45:12.032Z".parse().unwrap());
         assert!(early < late);
-        assert!(early.as_str().starts_with("20261124T184512-"));
-        assert_eq!(early.as_str().len(), 16 + RunId::SHORT);
-        assert_eq!(early.short(), &early.as_str()[16..]);
+        assert!(early.as_str().starts_with("20261124T184512031-"));
+        assert_eq!(early.as_str().len(), 19 + RunId::SHORT);
+        assert_eq!(early.short(), &early.as_str()[19..]);
     }
 
     #[test]

@@ -1,7 +1,15 @@
-//! The ledger: the same tests on SQLite and on a real PostgreSQL.
+//! The ledger: the same tests on SQLite and on a real PostgreSQL, and of the program itself.
 #![cfg(unix)]
 
+// The workplace of the tests of whole runs.
+#[allow(dead_code)]
+#[path = "../run/bench.rs"]
+mod bench;
+mod checker;
 mod cluster;
+mod commands;
+mod full_disk;
+mod killed;
 mod place;
 mod restart;
 mod suite;

@@ -4,11 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use provision::{
     model::{FailureCode, Step},
-    record::{Ledger, Location, Outcome, Who},
+    record::{Ledger, Location, Outcome, RunQuery, Who},
     workflow::Journal,
 };
 
 use crate::{
+    bench::{Bench, ID},
     cluster::Cluster,
     place::ledger,
     suite::{begun, story, summary},
@@ -48,4 +49,20 @@ async fn a_server_that_stays_away_stops_what_cannot_be_taken_back() {
     cluster.start_again();
     let told = story(&self::ledger(&url, "office"), &recording).await;
     assert_eq!((told.run.outcome, told.intents.len()), (Outcome::Incomplete, 0));
+}
+
+#[tokio::test]
+async fn a_whole_run_lives_through_a_restart_of_the_server() {
+    let Some(cluster) = Cluster::start().map(Arc::new) else { return };
+    let (bench, url) = (Bench::new().await, cluster.database());
+    let _board = bench.plug_into_hub(bench.board());
+    let mut run = bench.run_in_hub(ID).env("PROVISION_LEDGER", &url).start();
+    run.reaches("step-started", "sign-in").await;
+    cluster.stop();
+    let away = cluster.clone();
+    tokio::task::spawn_blocking(move || away.start_again()).await.unwrap();
+    run.ended().await.passes();
+    let runs = ledger(&url, "office").runs(&RunQuery::default()).await.unwrap();
+    assert_eq!((runs.len(), runs[0].outcome), (1, Outcome::Passed));
+    bench.holds_one_claim();
 }

@@ -223,8 +223,8 @@ impl Bench {
 
 /// A run that is still to be started.
 pub struct Run {
-    command: Command,
-    json: bool,
+    pub command: Command,
+    pub json: bool,
 }
 
 impl Run {

@@ -233,7 +233,7 @@ async fn a_dry_run_says_that_a_board_is_provisioned_already() {
 async fn a_dry_run_leaves_a_console_where_somebody_left_it() {
     let bench = Bench::new().await;
     let board = bench.plug(PhotonConfig { left_in: Some("C:abc".parse().unwrap()), ..bench.board() });
-    bench.run(&board).with(&["--dry-run"]).ended().await.fails_with(11, "not-listening").at("listening");
+    bench.run(&board).with(&["--dry-run"]).ended().await.fails_with(11, "in-dialogue").at("listening");
     is_untouched(&board);
 }
 

@@ -226,7 +226,7 @@ async fn a_network_that_is_lost_half_way_is_told_at_once() {
     let mut run = laptop.whole_run().start();
     run.reaches("step-started", "deliver").await;
     laptop.nm.vanish(PHOTON).await;
-    run.ended().await.fails_with(11, "network-lost").at("deliver").saying("out of the air");
+    run.ended().await.fails_with(11, "network-lost").at("deliver");
     // NetworkManager has gone back by itself, and is not told to do it again.
     assert_eq!(laptop.nm.said(), ["join Photon-ABCD", "(Photon-ABCD vanishes)", "(connects by itself)"]);
     laptop.nm.is_as_before();

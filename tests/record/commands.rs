@@ -1,0 +1,166 @@
+//! `history`, `report` and `ledger`.
+
+use std::process::Stdio;
+
+use provision::{model::DeviceId, sim::photon::PhotonConfig};
+use serde_json::Value;
+
+use crate::{
+    bench::{Bench, Ended, ID},
+    on_both,
+    place::Place,
+};
+
+on_both! {
+    what_was_done_is_told_as_a_table_as_json_and_as_csv
+    many_processes_open_a_new_ledger_at_once
+}
+
+async fn asked(bench: &Bench, place: &Place, arguments: &[&str]) -> String {
+    let run = bench.provision().with(arguments).env("PROVISION_LEDGER", &place.url).env("TZ", "UTC");
+    let ended = run.ended().await;
+    assert!(ended.status.success(), "{arguments:?}: {ended:?}");
+    ended.stdout
+}
+
+fn lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+async fn what_was_done_is_told_as_a_table_as_json_and_as_csv(place: Place) {
+    let bench = Bench::new().await;
+    let fault = "drop:code@7".parse().unwrap();
+    let board = bench.plug_into_hub(PhotonConfig { faults: vec![fault], ..bench.board() });
+    let run = |arguments: &[&str]| {
+        let run = bench.run_in_hub(ID).env("PROVISION_LEDGER", &place.url).with(arguments);
+        run.env("PROVISION_BENCH", "left").env("PROVISION_OPERATOR", "ann").ended()
+    };
+    // A dry run changes nothing, not even the ledger.
+    run(&["--dry-run"]).await.passes();
+    assert_eq!(asked(&bench, &place, &["history", "--output", "json"]).await, "[]\n");
+    run(&[]).await.passes();
+    run(&["--customer", "somebody@else.example"]).await.fails_with(40, "owned-by-other");
+    drop(board);
+
+    let table = asked(&bench, &place, &["history"]).await;
+    let rows: Vec<_> = table.lines().collect();
+    assert_eq!(rows.len(), 3, "{table}");
+    assert!(rows[0].starts_with("RUN       STARTED"), "{table}");
+    assert!(rows[1].contains(ID) && rows[1].contains("failed: owned-by-other"), "{table}");
+    assert!(rows[2].contains("customer5@example.com") && rows[2].contains("passed"), "{table}");
+    let failed = asked(&bench, &place, &["history", "--failed", "--output", "json"]).await;
+    let failed: Value = serde_json::from_str(&failed).unwrap();
+    assert_eq!(failed.as_array().unwrap().len(), 1);
+    assert_eq!(failed[0]["failure_step"], "check-device");
+    assert_eq!((&failed[0]["operator"], &failed[0]["bench"]), (&"ann".into(), &"left".into()));
+    for (arguments, rows) in [
+        (["--device", ID, "--since", "1h"], 2),
+        (["--device", "111111111111111111111111", "--since", "yesterday"], 0),
+        (["--device", ID, "--since", "2200-01-01"], 0),
+    ] {
+        let csv = asked(&bench, &place, &[&["history", "--output", "csv"][..], &arguments].concat()).await;
+        assert_eq!(csv.lines().count(), rows + 1, "{csv}");
+    }
+
+    let name = rows[2].split(' ').next().unwrap();
+    let shown = asked(&bench, &place, &["history", "show", name]).await;
+    for part in
+        ["result    passed", "Photon, Device OS 2.3.1", "again     after", "deliver", "left, operator ann"]
+    {
+        assert!(shown.contains(part), "no {part} in {shown}");
+    }
+    assert!(!shown.contains("may have"), "{shown}");
+    let shown: Value =
+        serde_json::from_str(&asked(&bench, &place, &["history", "show", name, "--output", "json"]).await)
+            .unwrap();
+    let intents: Vec<_> =
+        shown["intents"].as_array().unwrap().iter().map(|i| i["step"].as_str().unwrap()).collect();
+    assert_eq!(intents.len(), 3);
+    assert_eq!(intents.last(), Some(&"deliver"));
+    let deliver = shown["steps"].as_array().unwrap().iter().find(|step| step["step"] == "deliver").unwrap();
+    assert_eq!((&deliver["tries"], &deliver["outcome"]), (&2.into(), &"done".into()));
+
+    let report =
+        asked(&bench, &place, &["report", "--format", "json", "--from", "1h", "--to", "today"]).await;
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["runs"], serde_json::json!({"passed": 1, "failed": 1}));
+    assert_eq!((&report["boards"], &report["passed_at_first"]), (&1.into(), &1.into()));
+    assert_eq!(report["causes"][0]["code"], "owned-by-other");
+    let csv = asked(&bench, &place, &["report", "--format", "csv"]).await;
+    assert!(csv.contains("failures,owned-by-other,check-device,1,50.0,,,\n"), "{csv}");
+    assert!(asked(&bench, &place, &["report", "--output", "text"]).await.starts_with("all runs\nABOUT"));
+
+    let export = lines(&asked(&bench, &place, &["ledger", "export"]).await);
+    assert_eq!(export.len(), 2);
+    assert_eq!((&export[1]["schema"], &export[1]["steps"]), (&1.into(), &shown["steps"]));
+    let csv = asked(&bench, &place, &["ledger", "export", "--format", "csv"]).await;
+    assert_eq!(csv.lines().count(), 3, "{csv}");
+    let content = place.content();
+    for secret in bench.cloud.secrets() {
+        assert!(!content.contains(&secret), "{secret}");
+    }
+}
+
+async fn many_processes_open_a_new_ledger_at_once(place: Place) {
+    let bench = Bench::new().await;
+    let all = (0..6).map(|_| asked(&bench, &place, &["history", "--output", "json"]));
+    for said in futures_util::future::join_all(all).await {
+        assert_eq!(said, "[]\n");
+    }
+}
+
+#[tokio::test]
+async fn every_part_of_the_job_is_recorded() {
+    let (bench, place) = (Bench::new().await, Place::sqlite().unwrap());
+    let board = bench.plug_into_hub(PhotonConfig { wifi_known: false, ..bench.board() });
+    let ticket = bench.home().join("ticket.json");
+    let wifi = bench.home().join("wifi.json");
+    std::fs::write(&wifi, r#"{"network": "Office", "security": "NONE"}"#).unwrap();
+    let (ticket, wifi, hub) = (ticket.to_str().unwrap(), wifi.to_str().unwrap(), bench.hub());
+    let hub = hub.to_str().unwrap();
+    asked(&bench, &place, &["prepare", "--out", ticket, "--device-id", ID]).await;
+    asked(&bench, &place, &["deliver", ticket, "--usb", ID, "--usb-dir", hub]).await;
+    drop(board);
+    let runs = lines(&asked(&bench, &place, &["ledger", "export"]).await);
+    let told: Vec<_> =
+        runs.iter().map(|run| (run["part"].as_str().unwrap(), run["outcome"].as_str().unwrap())).collect();
+    assert_eq!(told, [("delivered", "passed"), ("prepared", "passed")]);
+    // Over USB, for a board that does not come back.
+    let device_id = DeviceId::parse("222222222222222222222222").unwrap();
+    let _board = bench.plug_into_hub(PhotonConfig { device_id, wifi_known: true, ..bench.board() });
+    let port =
+        ["wifi", "--usb", "222222222222222222222222", "--usb-dir", hub, "--wifi", wifi, "--watch", "1s"];
+    asked(&bench, &place, &port).await;
+    let runs = lines(&asked(&bench, &place, &["ledger", "export"]).await);
+    assert_eq!((&runs[0]["part"], &runs[0]["customer"]), (&"wifi".into(), &Value::Null));
+    assert_eq!(runs[0]["intents"][0]["step"], "wifi");
+}
+
+#[tokio::test]
+async fn without_a_ledger_nothing_is_done_unless_that_is_wanted() {
+    let bench = Bench::new().await;
+    let _board = bench.plug_into_hub(bench.board());
+    let nowhere = bench.home().join("a-file");
+    std::fs::write(&nowhere, "this is no database, whatever its name may be").unwrap();
+    let run = |ledger: &str| bench.run_in_hub(ID).env("PROVISION_LEDGER", ledger).ended();
+    run(nowhere.to_str().unwrap()).await.fails_with(50, "ledger-unusable").saying("cannot be written");
+    run("/dev/null/ledger.sqlite").await.fails_with(50, "ledger-unusable");
+    bench.knows_no_device();
+    run("none").await.passes();
+    let history: Ended = bench.provision().with(&["history"]).env("PROVISION_LEDGER", "none").ended().await;
+    assert_eq!(history.status.code(), Some(2), "{history:?}");
+}
+
+#[tokio::test]
+async fn a_password_is_taken_from_the_environment_and_from_no_flag() {
+    let bench = Bench::new().await;
+    let url = "postgres://ann:xyzzy-plugh@127.0.0.1:9/ledger";
+    let run = bench.provision().with(&["history", "--ledger", url]).stderr(Stdio::piped());
+    let refused = run.ended().await;
+    assert_eq!(refused.status.code(), Some(2));
+    let path = bench.provision().with(&["ledger", "path"]).env("PROVISION_LEDGER", url).ended().await;
+    assert_eq!(path.stdout, "postgres://ann@127.0.0.1:9/ledger\n");
+    for ended in [refused, path] {
+        assert!(!format!("{}{}", ended.stdout, ended.stderr).contains("xyzzy"), "{ended:?}");
+    }
+}
