@@ -5,6 +5,7 @@ mod announce;
 pub mod confirm;
 #[cfg(unix)]
 mod demo;
+mod doctor;
 pub mod environment;
 pub mod exit;
 mod explain;

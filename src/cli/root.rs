@@ -73,6 +73,7 @@ enum Command {
     Prepare(Box<ticket::PrepareArgs>),
     Deliver(ticket::DeliverArgs),
     Verify(Box<ticket::VerifyArgs>),
+    Doctor(Box<super::doctor::Args>),
     History(history::Args),
     Report(super::report::Args),
     /// The ledger itself
@@ -174,6 +175,10 @@ fn dispatch(cli: Cli) -> Result<(), ToldFailure> {
             let _held = hold();
             interruptible(async |signals| ready.run(style, &signals).await)
         }
+        Some(Command::Doctor(args)) => {
+            let ready = super::doctor::Ready::new(&args)?;
+            interruptible(async |signals| ready.run(json, &signals).await)
+        }
         Some(Command::List(args)) => {
             let lister = args.directory.lister(&Environment::of_process());
             list::run(json, &*lister, &mut io::stdout().lock()).map_err(|failure| match json {
@@ -229,7 +234,8 @@ fn interruptible(work: impl AsyncFnOnce(Signals) -> Result<(), ToldFailure>) -> 
     ended
 }
 
-fn print(text: &str) -> Result<(), Failure> {
+/// Prints what a command found.
+pub fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     writeln!(out, "{text}")
         .and_then(|()| out.flush())

@@ -9,7 +9,11 @@ use super::join::JoinArgs;
 use super::{environment::Environment, settings::UsbDirArgs, settings::parse_duration, signals::Signals};
 use crate::{
     device::{Patience, SetupDevice, SoftApPhoton, UsbPhoton},
-    link::{discovery::UsbTarget, serial::SystemPorts, softap::SoftApTarget},
+    link::{
+        discovery::{Lister, UsbTarget},
+        serial::SystemPorts,
+        softap::SoftApTarget,
+    },
     model::{DeviceId, Failure, FailureCode, Invalid},
 };
 
@@ -37,6 +41,21 @@ pub struct WireArgs {
 }
 
 impl WireArgs {
+    /// The board on USB that was named by flag.
+    pub fn usb(&self) -> Option<&UsbTarget> {
+        self.usb.as_ref()
+    }
+
+    /// The address of the board's own network, if that is the wire.
+    pub fn softap(&self) -> Option<&SoftApTarget> {
+        self.softap.as_ref()
+    }
+
+    /// What tells the attached boards.
+    pub fn lister(&self, env: &Environment) -> Box<dyn Lister> {
+        self.directory.lister(env)
+    }
+
     /// The board that is meant, by flag or else by profile; nothing is opened yet. May ask a person which
     /// network to join, so it has to be called outside the runtime.
     pub fn device(
@@ -61,7 +80,7 @@ impl WireArgs {
                  --softap for one on its own Wi-Fi network",
             )
         })?;
-        let lister = Arc::from(self.directory.lister(env));
+        let lister = Arc::from(self.lister(env));
         Ok(Box::new(UsbPhoton::new(target, lister, Arc::new(SystemPorts), patience, pace)))
     }
 }

@@ -72,8 +72,8 @@ pub struct HostSide {
 /// What the cloud says. Each is absent if it was not asked for, or could not be.
 #[derive(Debug, Default)]
 pub struct CloudSide {
-    /// Whether there was anything to sign in with.
-    pub credentials: bool,
+    /// Why the cloud was not asked at all: what is missing to sign in with.
+    pub no_credentials: Option<String>,
     /// The product.
     pub product: Option<Result<Product, CloudError>>,
     /// The device as the product has it; `None` within if it does not, or does not show it.
@@ -286,7 +286,10 @@ pub enum Finding {
 
     // --- what could not be looked at ---
     /// Nothing to sign in with.
-    NoCredentials,
+    NoCredentials {
+        /// What is missing.
+        said: String,
+    },
     /// No product was named.
     NoProduct,
     /// Neither the board nor the user told which device it is.
@@ -340,7 +343,7 @@ impl Finding {
             Self::ClaimedBitWithoutOwner => "claimed-bit-without-owner",
             Self::StillListening => "still-listening",
             Self::Offline { .. } => "offline",
-            Self::NoCredentials => "no-credentials",
+            Self::NoCredentials { .. } => "no-credentials",
             Self::NoProduct => "no-product",
             Self::NoDeviceId => "no-device-id",
             Self::AllWell { .. } => "all-well",
@@ -382,7 +385,7 @@ impl Finding {
             Self::ClaimedBitWithoutOwner | Self::StillListening | Self::Offline { .. } => {
                 return Weight::Harmless;
             }
-            Self::NoCredentials | Self::NoProduct | Self::NoDeviceId => return Weight::Unseen,
+            Self::NoCredentials { .. } | Self::NoProduct | Self::NoDeviceId => return Weight::Unseen,
             Self::AllWell { .. } => return Weight::Well,
         })
     }
@@ -656,8 +659,8 @@ fn what_may_come(facts: &Facts, findings: &mut Vec<Finding>) {
 }
 
 fn what_is_unseen(facts: &Facts, findings: &mut Vec<Finding>) {
-    if !facts.cloud.credentials {
-        findings.push(Finding::NoCredentials);
+    if let Some(said) = &facts.cloud.no_credentials {
+        findings.push(Finding::NoCredentials { said: clean(said) });
     }
     if facts.wanted.product.is_none() && !facts.is_about_a_developer() {
         findings.push(Finding::NoProduct);

@@ -15,7 +15,7 @@ use crate::{
         discovery::{self, Lister, UsbTarget},
         host::Host,
     },
-    model::{Deadline, FailureCode},
+    model::{Deadline, Failure, FailureCode},
 };
 
 /// Where the board is looked for.
@@ -41,8 +41,8 @@ pub struct Means<'a> {
     pub lister: Arc<dyn Lister>,
     /// This computer.
     pub host: Host,
-    /// The cloud; absent if there is nothing to sign in with.
-    pub cloud: Option<&'a Cloud>,
+    /// The cloud, or what is missing to sign in there.
+    pub cloud: Result<&'a Cloud, Failure>,
     /// The cloud has a user's own token, whose devices are looked at, too.
     pub has_user_token: bool,
     /// How long each call to the cloud may take, its retries included.
@@ -55,8 +55,8 @@ pub async fn examine(wanted: Wanted, means: Means<'_>) -> Facts {
     let within = |what| Deadline::after(cloud_within, what);
     // The board takes the longest where it does not answer, so the product is asked for meanwhile.
     let product = async {
-        match (cloud, &wanted.product) {
-            (Some(cloud), Some(product)) => Some(cloud.product(product, within("the product")).await),
+        match (&cloud, &wanted.product) {
+            (Ok(cloud), Some(product)) => Some(cloud.product(product, within("the product")).await),
             _ => None,
         }
     };
@@ -66,9 +66,15 @@ pub async fn examine(wanted: Wanted, means: Means<'_>) -> Facts {
         wanted,
         device,
         host,
-        cloud: CloudSide { credentials: cloud.is_some(), product, ..CloudSide::default() },
+        cloud: CloudSide { product, ..CloudSide::default() },
     };
-    let Some(cloud) = cloud else { return facts };
+    let cloud = match cloud {
+        Ok(cloud) => cloud,
+        Err(failure) => {
+            facts.cloud.no_credentials = Some(failure.to_string());
+            return facts;
+        }
+    };
     if let Some(id) = facts.device_id().cloned() {
         if let (Some(product), Some(Ok(_))) = (&facts.wanted.product, &facts.cloud.product) {
             facts.cloud.record = Some(cloud.device(product, &id, within("the device's record")).await);
