@@ -346,7 +346,7 @@ impl Commands {
             ),
             F::NoDeviceId => (
                 "neither the board nor anybody told which device it is, so the cloud was not asked about it".into(),
-                "`provision doctor --device-id ID`; the id is on the board's label, and `provision list` shows those attached"
+                "`provision doctor --device-id ID`; `provision list` shows those of attached boards"
                     .into(),
             ),
             F::AllWell { owner: Some(owner), as_wanted: true } => {

@@ -669,3 +669,401 @@ fn what_is_unseen(facts: &Facts, findings: &mut Vec<Finding>) {
         findings.push(Finding::NoDeviceId);
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::link::discovery::AttachedBoard;
+    use crate::model::FirmwareVersion;
+
+    pub(crate) const ID: &str = "3b0021001747353236343033";
+
+    /// A fresh board in listening mode, not in the product yet, on a computer where nothing is in the way.
+    pub(crate) fn fresh() -> Facts {
+        let identity = Identity {
+            id: DeviceId::parse(ID).unwrap(),
+            platform: Some(Platform::Photon),
+            firmware: Some(FirmwareVersion::new(2, 3, 1)),
+            claimed: Some(false),
+            mac: None,
+            serial_number: None,
+        };
+        Facts {
+            now: "2026-11-24T19:00:00Z".parse().unwrap(),
+            wanted: Wanted {
+                device_id: None,
+                product: ProductRef::parse("1319").ok(),
+                customer: CustomerTemplate::parse("ann@x.example").ok(),
+            },
+            device: DeviceSide {
+                wire: Some(Wire::Usb),
+                found: Some(Ok(Found { port: "/dev/ttyACM0".into(), device_id: None, platform: None })),
+                answer: Some(Ok(identity)),
+                ..DeviceSide::default()
+            },
+            host: HostSide {
+                modem_manager: None,
+                rules: Rules { opens_ports: true, keeps_modem_manager_off: true },
+            },
+            cloud: CloudSide {
+                product: Some(Ok(Product {
+                    id: 1319,
+                    slug: "lamp".into(),
+                    name: "Lamp".into(),
+                    platform: Some(Platform::Photon),
+                })),
+                record: Some(Ok(None)),
+                ..CloudSide::default()
+            },
+        }
+    }
+
+    /// A member of the product, nobody's, never heard from.
+    pub(crate) fn record() -> DeviceRecord {
+        DeviceRecord {
+            id: DeviceId::parse(ID).unwrap(),
+            name: None,
+            owner: None,
+            product_id: Some(1319),
+            platform: Some(Platform::Photon),
+            online: Some(false),
+            last_heard: None,
+            quarantined: false,
+            denied: false,
+        }
+    }
+
+    pub(crate) fn shown(record: DeviceRecord) -> Facts {
+        let mut facts = fresh();
+        facts.cloud.record = Some(Ok(Some(record)));
+        facts
+    }
+
+    /// Its customer's, at work.
+    fn at_work() -> Facts {
+        let online = Some(true);
+        let heard = Some("2026-11-24T18:59:00Z".into());
+        let mut facts = shown(DeviceRecord {
+            owner: Some("Ann@x.example".into()),
+            online,
+            last_heard: heard,
+            ..record()
+        });
+        facts.device.answer = Some(Err(Failure::new(FailureCode::NotListening, "")));
+        facts.wanted.device_id = DeviceId::parse(ID).ok();
+        facts
+    }
+
+    pub(crate) fn error(code: FailureCode, said: &str) -> CloudError {
+        CloudError { code, call: "GET /v1/products/1319".into(), status: None, said: said.into() }
+    }
+
+    #[track_caller]
+    fn finds(facts: &Facts, codes: &[&str]) {
+        let findings = diagnose(facts);
+        let found: Vec<_> = findings.iter().map(Finding::code).collect();
+        assert_eq!(found, codes, "{findings:?}");
+    }
+
+    fn with_answer(code: FailureCode) -> Facts {
+        let mut facts = fresh();
+        facts.device.answer = Some(Err(Failure::new(code, "so it was")));
+        facts.wanted.device_id = DeviceId::parse(ID).ok();
+        facts
+    }
+
+    fn not_found(error: FindError) -> Facts {
+        let mut facts = fresh();
+        facts.device.found = Some(Err(error));
+        facts.device.answer = None;
+        facts.wanted.device_id = DeviceId::parse(ID).ok();
+        facts
+    }
+
+    #[test]
+    fn a_fresh_board_is_merely_not_in_the_product() {
+        let findings = diagnose(&fresh());
+        assert_eq!(findings, [Finding::NotInProduct]);
+        assert_eq!(verdict(&findings), Some(FailureCode::NotVerified));
+    }
+
+    #[test]
+    fn a_board_at_work_is_well_and_need_not_listen() {
+        let mut facts = at_work();
+        let well = Finding::AllWell { owner: Some("Ann@x.example".into()), as_wanted: true };
+        assert_eq!(diagnose(&facts), [well]);
+        assert_eq!(verdict(&diagnose(&facts)), None);
+        facts.wanted.customer = None;
+        assert!(matches!(diagnose(&facts)[..], [Finding::AllWell { as_wanted: false, .. }]));
+        // The customer who is named by the device's own id.
+        facts.wanted.customer = CustomerTemplate::parse("{device_id}@x.example").ok();
+        facts.wanted.device_id = DeviceId::parse(ID).ok();
+        finds(&facts, &["owned-by-other", "not-listening"]);
+    }
+
+    #[test]
+    fn a_board_that_is_well_but_not_there_is_told_as_such() {
+        let mut facts = at_work();
+        let record = DeviceRecord { online: Some(false), ..facts.record().unwrap().clone() };
+        facts.cloud.record = Some(Ok(Some(record.clone())));
+        finds(&facts, &["offline", "all-well"]);
+        facts.device.answer = fresh().device.answer;
+        finds(&facts, &["still-listening", "all-well"]);
+        facts.device = DeviceSide::default();
+        facts.cloud.record = Some(Ok(Some(DeviceRecord { last_heard: None, ..record })));
+        facts.wanted.device_id = DeviceId::parse(ID).ok();
+        finds(&facts, &["never-heard"]);
+    }
+
+    #[test]
+    fn owners_are_told_apart() {
+        let mut facts = shown(DeviceRecord { owner: Some("bob@x.example".into()), ..record() });
+        let findings = diagnose(&facts);
+        assert_eq!(findings, [Finding::OwnedByOther { owner: "bob@x.example".into() }]);
+        assert_eq!(verdict(&findings), Some(FailureCode::OwnedByOther));
+        // With a board that cannot be asked it is the same.
+        facts.wanted.device_id = DeviceId::parse(ID).ok();
+        facts.device.answer = Some(Err(Failure::new(FailureCode::NotListening, "")));
+        finds(&facts, &["owned-by-other", "not-listening"]);
+    }
+
+    #[test]
+    fn a_claimed_bit_means_another_owner_only_where_the_product_does_not_have_it() {
+        let claimed = |mut facts: Facts| {
+            if let Some(Ok(identity)) = &mut facts.device.answer {
+                identity.claimed = Some(true);
+            }
+            facts
+        };
+        finds(&claimed(fresh()), &["owned-outside-product", "not-in-product"]);
+        let facts = claimed(shown(record()));
+        finds(&facts, &["never-heard", "claimed-bit-without-owner"]);
+        finds(&claimed(at_work()), &["all-well"]);
+    }
+
+    #[test]
+    fn products_are_told_apart() {
+        let other = DeviceRecord { product_id: Some(7), owner: None, ..record() };
+        finds(&shown(other), &["in-other-product", "never-heard"]);
+        // In no product it has its platform's number there.
+        let none = DeviceRecord { product_id: Some(6), ..record() };
+        let mut facts = fresh();
+        facts.cloud.own_record = Some(Ok(Some(none.clone())));
+        finds(&facts, &["in-own-account"]);
+        facts.cloud.own_record = Some(Ok(Some(DeviceRecord { product_id: Some(7), ..none })));
+        finds(&facts, &["in-other-product"]);
+    }
+
+    #[test]
+    fn what_the_product_thinks_of_it() {
+        finds(&shown(DeviceRecord { denied: true, ..record() }), &["denied", "never-heard"]);
+        finds(&shown(DeviceRecord { quarantined: true, ..record() }), &["quarantined", "never-heard"]);
+        let mut facts = at_work();
+        if let Some(Ok(Some(record))) = &mut facts.cloud.record {
+            record.denied = true;
+        }
+        finds(&facts, &["denied", "not-listening"]);
+    }
+
+    #[test]
+    fn kinds_of_boards_are_compared_wherever_they_are_told() {
+        let for_p1 = |mut facts: Facts| {
+            if let Some(Ok(product)) = &mut facts.cloud.product {
+                product.platform = Some(Platform::P1);
+            }
+            facts
+        };
+        let wrong = Finding::WrongPlatform { board: Platform::Photon, product: Platform::P1 };
+        assert_eq!(diagnose(&for_p1(fresh())), [wrong.clone(), Finding::NotInProduct]);
+        let mut facts = for_p1(shown(record()));
+        facts.device = DeviceSide::default();
+        facts.wanted.device_id = DeviceId::parse(ID).ok();
+        assert_eq!(diagnose(&facts)[0], wrong);
+    }
+
+    #[test]
+    fn the_ways_to_the_cloud_that_are_closed() {
+        use FailureCode as F;
+        for (code, said, finding) in [
+            (F::SignInRefused, "", "sign-in-refused"),
+            (F::SignInHeldBack, "", "sign-in-held-back"),
+            (F::ProductNotVisible, "", "client-not-of-product"),
+            (F::CloudUnreachable, "connection refused", "cloud-unreachable"),
+            (F::CloudUnreachable, "invalid peer Certificate: Expired", "certificate-refused"),
+            (F::LimitsHit, "", "limits-hit"),
+            (F::CloudRefused, "", "cloud-trouble"),
+            (F::CloudGarbled, "", "cloud-trouble"),
+        ] {
+            let mut facts = fresh();
+            (facts.cloud.product, facts.cloud.record) = (Some(Err(error(code, said))), None);
+            finds(&facts, &[finding]);
+            assert_eq!(verdict(&diagnose(&facts)), Some(code));
+            // Told once, however many calls it closed.
+            facts.cloud.own_record = Some(Err(error(code, said)));
+            finds(&facts, &[finding]);
+        }
+        let mut facts = fresh();
+        facts.cloud.record = Some(Err(error(F::CloudGarbled, "")));
+        finds(&facts, &["cloud-trouble"]);
+    }
+
+    #[test]
+    fn the_ways_to_the_board_that_are_closed() {
+        use FailureCode as F;
+        for (code, finding) in [
+            (F::NotListening, "not-listening"),
+            (F::InDialogue, "left-in-dialogue"),
+            (F::NoAnswer, "no-answer"),
+            (F::Unexpected, "no-answer"),
+            (F::WrongDevice, "wrong-board"),
+            (F::PortBusy, "port-busy"),
+        ] {
+            finds(&with_answer(code), &[finding, "not-in-product"]);
+        }
+        // Where USB tells an id, the firmware can be woken, and that is nothing to hold against it.
+        let mut facts = with_answer(F::NotListening);
+        if let Some(Ok(found)) = &mut facts.device.found {
+            found.device_id = DeviceId::parse(ID).ok();
+        }
+        finds(&facts, &["not-in-product", "not-listening"]);
+        let mut facts = with_answer(F::NotListening);
+        (facts.device.wire, facts.device.found) = (Some(Wire::SoftAp), None);
+        finds(&facts, &["not-listening", "not-in-product"]);
+        // A board that is its customer's and at work does not answer on its own network either.
+        let mut facts = at_work();
+        (facts.device.wire, facts.device.found) = (Some(Wire::SoftAp), None);
+        facts.wanted.device_id = DeviceId::parse(ID).ok();
+        finds(&facts, &["not-listening"]);
+    }
+
+    #[test]
+    fn ports_that_cannot_be_used() {
+        let permissions = Permissions { owner: "root".into(), group: "dialout".into(), mode: 0o660 };
+        let (id, port) = (DeviceId::parse(ID).unwrap(), PathBuf::from("/dev/ttyACM0"));
+        for (error, finding) in [
+            (FindError::NothingAttached, "no-board"),
+            (FindError::NotAttached { id, others: vec![] }, "no-board"),
+            (FindError::NoSuchPort(port.clone()), "no-board"),
+            (FindError::Several(Vec::<AttachedBoard>::new()), "several-boards"),
+            (FindError::NotASerialPort(port.clone()), "port-unusable"),
+            (FindError::Forbidden { port, permissions }, "port-forbidden"),
+        ] {
+            finds(&not_found(error), &[finding, "not-in-product"]);
+        }
+    }
+
+    #[test]
+    fn a_board_in_dfu_mode_is_why_there_is_no_port() {
+        let mut facts = not_found(FindError::NothingAttached);
+        let bootloader =
+            |id: &str| Bootloader { platform: Platform::P1, device_id: DeviceId::parse(id).ok() };
+        facts.device.bootloaders = vec![bootloader("111111111111111111111111")];
+        finds(&facts, &["no-board", "not-in-product"]);
+        facts.device.bootloaders.push(bootloader(ID));
+        finds(&facts, &["board-in-dfu", "not-in-product"]);
+        facts.wanted.device_id = None;
+        finds(&facts, &["board-in-dfu", "not-in-product", "no-device-id"]);
+    }
+
+    #[test]
+    fn another_board_and_old_firmware() {
+        let mut facts = fresh();
+        facts.wanted.device_id = DeviceId::parse("111111111111111111111111").ok();
+        facts.device.takes_no_code = Some(Failure::new(FailureCode::FirmwareTooOld, "too old"));
+        finds(&facts, &["wrong-board", "firmware-too-old", "not-in-product"]);
+    }
+
+    #[test]
+    fn a_code_is_on_its_way_only_for_a_while() {
+        let online = |last_heard: Option<&str>| {
+            let last_heard = last_heard.map(str::to_owned);
+            shown(DeviceRecord { online: Some(true), last_heard, ..record() })
+        };
+        finds(&online(Some("2026-11-24T18:58:30Z")), &["code-not-shown"]);
+        finds(&online(Some("2026-11-24T19:00:30.5Z")), &["code-not-shown"]);
+        finds(&online(Some("2026-11-24T18:50:00Z")), &["not-claimed"]);
+        finds(&online(Some("yesterday")), &["not-claimed"]);
+        finds(&online(None), &["not-claimed"]);
+        let heard = Some("2026-11-24T18:59:59Z".into());
+        finds(&shown(DeviceRecord { last_heard: heard, ..record() }), &["not-claimed"]);
+        finds(&shown(record()), &["never-heard"]);
+    }
+
+    #[test]
+    fn what_may_come_is_no_fault() {
+        let mut facts = at_work();
+        facts.host.modem_manager = Some(Process { pid: 6, name: "ModemManager".into() });
+        finds(&facts, &["all-well"]);
+        facts.host.rules.keeps_modem_manager_off = false;
+        finds(&facts, &["modem-manager-unruled", "all-well"]);
+        assert_eq!(verdict(&diagnose(&facts)), None);
+        let refused = |in_a_row| RefusedSignIns { in_a_row, stops_at: 5, locked_out_at: 10 };
+        facts.host.modem_manager = None;
+        facts.cloud.refused = Some(refused(2));
+        finds(&facts, &["all-well"]);
+        facts.cloud.refused = Some(refused(3));
+        finds(&facts, &["near-lock-out", "all-well"]);
+    }
+
+    #[test]
+    fn what_could_not_be_looked_at_comes_last() {
+        let mut facts = fresh();
+        facts.cloud =
+            CloudSide { no_credentials: Some("the client id is missing".into()), ..CloudSide::default() };
+        facts.wanted = Wanted::default();
+        finds(&facts, &["no-credentials", "no-product"]);
+        facts.device = DeviceSide::default();
+        finds(&facts, &["no-credentials", "no-product", "no-device-id"]);
+        assert_eq!(verdict(&diagnose(&facts)), None);
+    }
+
+    #[test]
+    fn a_developers_own_board_needs_no_product() {
+        let mut facts = fresh();
+        facts.wanted.product = None;
+        facts.cloud = CloudSide { own_record: Some(Ok(None)), ..CloudSide::default() };
+        finds(&facts, &["not-in-account"]);
+        let own = DeviceRecord { product_id: Some(6), online: Some(true), ..record() };
+        facts.cloud.own_record = Some(Ok(Some(own)));
+        assert_eq!(diagnose(&facts), [Finding::AllWell { owner: None, as_wanted: true }]);
+    }
+
+    #[test]
+    fn the_likeliest_cause_comes_first_when_everything_is_wrong() {
+        let owner = Some("bob@x.example".to_owned());
+        let mut facts =
+            shown(DeviceRecord { owner, denied: true, quarantined: true, product_id: Some(7), ..record() });
+        facts.device.answer = Some(Err(Failure::new(FailureCode::PortBusy, "")));
+        facts.wanted.device_id = DeviceId::parse(ID).ok();
+        facts.host = HostSide {
+            modem_manager: Some(Process { pid: 6, name: "ModemManager".into() }),
+            rules: Rules::default(),
+        };
+        facts.cloud.own_record = Some(Err(error(FailureCode::SignInRefused, "")));
+        facts.cloud.refused = Some(RefusedSignIns { in_a_row: 4, stops_at: 5, locked_out_at: 10 });
+        if let Some(Ok(product)) = &mut facts.cloud.product {
+            product.platform = Some(Platform::P1);
+        }
+        finds(
+            &facts,
+            &[
+                "owned-by-other",
+                "in-other-product",
+                "denied",
+                "quarantined",
+                "wrong-platform",
+                "sign-in-refused",
+                "port-busy",
+                "modem-manager-unruled",
+                "near-lock-out",
+            ],
+        );
+    }
+
+    #[test]
+    fn texts_from_outside_cannot_write_on_the_terminal() {
+        let mut facts = shown(DeviceRecord { owner: Some("b\u{1b}[2J".into()), ..record() });
+        facts.wanted.customer = CustomerTemplate::parse("ann").ok();
+        assert_eq!(diagnose(&facts)[0], Finding::OwnedByOther { owner: "b\\u{1b}[2J".into() });
+    }
+}
