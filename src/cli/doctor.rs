@@ -13,7 +13,7 @@ use super::{
     settings::{SettingsArgs, parse_duration},
     sign_in::{self, As},
     signals::Signals,
-    wire::WireArgs,
+    wire::{WireArgs, part_from},
 };
 use crate::{
     cloud::Cloud,
@@ -118,8 +118,14 @@ impl Ready {
             cloud_within: self.within,
         };
         let facts = tokio::select! {
-            facts = examine(self.wanted, means) => facts,
-            () = signals.first() => return Err(Failure::new(FailureCode::Interrupted, "interrupted").into()),
+            facts = examine(self.wanted, means) => Some(facts),
+            () = signals.first() => None,
+        };
+        let Some(facts) = facts else {
+            if let Asked::Usb(_, device) | Asked::SoftAp(device) = &mut self.asked {
+                part_from(&mut **device).await;
+            }
+            return Err(Failure::new(FailureCode::Interrupted, "interrupted").into());
         };
         let findings = diagnose(&facts);
         let said: Vec<_> = findings.iter().map(|finding| self.commands.say(finding, &facts)).collect();

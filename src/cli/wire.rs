@@ -102,13 +102,18 @@ pub async fn attend<T>(
         ended = attended => ended,
         () = signals.first() => Err(Failure::new(FailureCode::Interrupted, "interrupted")),
     };
+    part_from(device).await;
+    ended
+}
+
+/// Leaves the board and this computer as they were.
+pub async fn part_from(device: &mut dyn SetupDevice) {
     device.release().await;
     if let Some(joiner) = device.joiner().filter(|joiner| joiner.is_away())
         && let Err(failure) = joiner.go_back().await
     {
         warn!("{failure}; choose a network yourself");
     }
-    ended
 }
 
 fn parse_target(text: &str) -> Result<UsbTarget, Invalid> {

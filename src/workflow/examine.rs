@@ -60,7 +60,13 @@ pub async fn examine(wanted: Wanted, means: Means<'_>) -> Facts {
             _ => None,
         }
     };
-    let ((device, host), product) = tokio::join!(look_at_board(board, &wanted, lister, host), product);
+    let cut_off = matches!(board, Board::SoftAp(_));
+    let board = look_at_board(board, &wanted, lister, host);
+    let ((device, host), product) = match cut_off {
+        // On the Photon's network there may be no way to the cloud.
+        true => (board.await, product.await),
+        false => tokio::join!(board, product),
+    };
     let mut facts = Facts {
         now: Timestamp::now(),
         wanted,
@@ -135,9 +141,12 @@ async fn look_up(target: UsbTarget, lister: Arc<dyn Lister>) -> DeviceSide {
     DeviceSide { found, bootloaders, ..DeviceSide::default() }
 }
 
-/// Asks the board who it is, and lets go of it.
+/// Asks the board who it is, on its network if that is to be joined, and lets go of it.
 async fn ask(side: &mut DeviceSide, device: &mut dyn SetupDevice) {
     let answer = async {
+        if let Some(joiner) = device.joiner() {
+            joiner.join().await?;
+        }
         device.find().await?;
         device.reach(Manner::LookOnly, &|_| {}).await
     };
@@ -147,4 +156,9 @@ async fn ask(side: &mut DeviceSide, device: &mut dyn SetupDevice) {
     }
     side.answer = Some(answer);
     device.release().await;
+    if let Some(joiner) = device.joiner().filter(|joiner| joiner.is_away())
+        && let Err(failure) = joiner.go_back().await
+    {
+        tracing::warn!("{failure}; choose a network yourself");
+    }
 }
