@@ -395,6 +395,66 @@ mod tests {
         }
     }
 
+    /// Gives these answers over HTTP, one a request, and then the bodies that came.
+    async fn scripted(answers: &[&str]) -> (SoftApPhoton, impl Future<Output = Vec<Vec<u8>>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = listener.local_addr().unwrap().to_string().parse().unwrap();
+        let answers: Vec<_> = answers.iter().map(|body| (*body).to_owned()).collect();
+        let serve = async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let (mut heard, mut bodies) = (Vec::new(), Vec::new());
+            for answer in answers {
+                let body = loop {
+                    let text = String::from_utf8_lossy(&heard).into_owned();
+                    if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                        let length = head
+                            .split_once("Content-Length: ")
+                            .map_or(0, |(_, rest)| rest.lines().next().unwrap().parse::<usize>().unwrap());
+                        if body.len() == length {
+                            break body.as_bytes().to_vec();
+                        }
+                    }
+                    stream.read_buf(&mut heard).await.unwrap();
+                };
+                heard.clear();
+                bodies.push(body);
+                let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{answer}", answer.len());
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+            bodies
+        };
+        (SoftApPhoton::new(target, None, Patience::default()), serve)
+    }
+
+    #[tokio::test]
+    async fn a_private_key_that_is_refused_as_der_goes_once_more_as_pem() {
+        use crate::protocol::{openssl::openssl_text, recorded};
+        use rsa::pkcs8::EncodePublicKey;
+
+        let device_key = recorded::private_key().to_public_key().to_public_key_der().unwrap();
+        let key = base16ct::lower::encode_string(device_key.as_bytes());
+        let pem = openssl_text(&["ecparam", "-name", "prime256v1", "-genkey", "-noout"], "");
+        let form = serde_json::json!({"network": "Corp", "security": "WPA2_802.1x", "eap": "tls", "private_key": pem,
+            "client_certificate": "-----BEGIN CERTIFICATE-----\nMAUCAQECAQI=\n-----END CERTIFICATE-----\n"});
+        let wifi = WifiCredentials::from_json(&form.to_string(), |_| unreachable!()).unwrap();
+        let who = format!("{{\"id\":\"{ID}\",\"c\":\"0\"}}");
+        let answers = [who.as_str(), &format!("{{\"b\":\"{key}\",\"r\":0}}"), "{\"r\":1}", "{\"r\":0}"];
+        let (mut photon, serve) = scripted(&answers).await;
+        let give = async {
+            photon.reach(Manner::LookOnly, &|_| {}).await.unwrap();
+            photon.set_wifi(&wifi, &|_| {}).await.unwrap();
+        };
+        let ((), bodies) = tokio::join!(give, serve);
+        // AES-CBC's padding is 1 to 16 bytes.
+        let sealed_size = |body: &[u8]| {
+            let body: serde_json::Value = serde_json::from_slice(body).unwrap();
+            body["key"].as_str().unwrap().len() / 2
+        };
+        let (der, pem) = (crate::model::PrivateKey::parse(&pem).unwrap().der().len(), pem.len());
+        assert_eq!(sealed_size(&bodies[2]), (der / 16 + 1) * 16);
+        assert_eq!(sealed_size(&bodies[3]), (pem / 16 + 1) * 16);
+    }
+
     #[tokio::test]
     async fn a_command_whose_answer_is_lost_is_not_given_again() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -4,8 +4,8 @@ pub mod carry;
 pub mod console;
 pub mod console_wifi;
 #[cfg(test)]
-mod openssl;
+pub(crate) mod openssl;
 #[cfg(test)]
-mod recorded;
+pub(crate) mod recorded;
 pub mod seal;
 pub mod softap;

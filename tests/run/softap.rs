@@ -7,6 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use provision::sim::photon::{PhotonConfig, SimPhoton};
@@ -66,8 +67,12 @@ struct OneRadio {
 
 impl OneRadio {
     async fn new(at_photon: bool) -> Self {
+        Self::with(at_photon, |photon| photon).await
+    }
+
+    async fn with(at_photon: bool, photon: impl FnOnce(PhotonConfig) -> PhotonConfig) -> Self {
         let bench = Bench::new().await;
-        let photon = bench.plug(board(&bench));
+        let photon = bench.plug(photon(board(&bench)));
         let at_photon = Arc::new(AtomicBool::new(at_photon));
         let cloud = bench.info.api_url.parse::<url::Url>().unwrap().socket_addrs(|| None).unwrap()[0];
         let (here, there) = (at_photon.clone(), at_photon.clone());
@@ -121,6 +126,24 @@ async fn one_that_is_at_the_board_is_brought_online_to_prepare_and_back_twice() 
     }
     run.ended().await.passes();
     computer.bench.holds_one_claim();
+}
+
+#[tokio::test]
+async fn a_board_whose_id_is_not_known_before_is_imported_last_and_the_risk_is_told() {
+    // It takes its time to come online, for the cloud is strict about who shows a code before it is imported.
+    let slow = |photon| PhotonConfig { connect_delay: Duration::from_secs(3600), ..photon };
+    let computer = OneRadio::with(false, slow).await;
+    let mut run = computer.run(&[]).start();
+    let risk = run.reaches("step-note", "import").await;
+    assert!(risk["note"].as_str().unwrap().contains("imported after it has shown its code"), "{risk}");
+    run.reaches("step-ended", "claim-code").await;
+    computer.bench.knows_no_device();
+    computer.is_asked_to(&mut run, "join-photon").await;
+    computer.is_asked_to(&mut run, "go-online").await;
+    run.reaches("step-ended", "import").await;
+    assert_eq!(codes(&computer.photon).len(), 1);
+    run.interrupt();
+    run.ended().await.fails_with(130, "interrupted");
 }
 
 #[tokio::test]
