@@ -12,7 +12,7 @@
 //! | [`cloud`] | the Particle API: one client, tokens, one file a resource |
 //! | [`workflow`] | the steps, their order, their deadlines |
 //! | [`record`] | the ledger of runs: SQLite or PostgreSQL, and its migrations |
-//! | [`bench`] | many boards at once: what is plugged in, whose turn it is, orders, hooks |
+//! | [`bench`](mod@bench) | many boards at once: what is plugged in, whose turn it is, orders, hooks |
 //! | [`report`] | listeners: live lines, plain lines, JSON lines |
 //! | [`sim`] | a strict Photon and a strict cloud, to work with no hardware |
 //! | [`cli`] | commands, settings, wording, exit codes |

@@ -47,7 +47,7 @@ pub struct Bench {
 
 /// A bench that has not told for so long is not alive.
 const FRESH: Duration = Duration::from_secs(45);
-pub(super) const FRESH_MS: i64 = 45_000;
+const FRESH_MS: i64 = 45_000;
 
 impl Ledger {
     /// How often a bench should tell: three times before it counts as not alive.

@@ -166,7 +166,7 @@ pub(super) async fn holders(work: &mut Transaction<'_>, now: i64) -> Result<Hash
 
 /// Where this process's number means something, and the number: the boot of this computer, and the
 /// space of process numbers in it. A host's name would not do, as two may have the same.
-fn place() -> Option<String> {
+pub(super) fn place() -> Option<String> {
     Some(format!("{}/{}", numbers()?, std::process::id()))
 }
 
@@ -189,9 +189,14 @@ fn numbers() -> Option<String> {
 }
 
 /// Whether the process at this place is seen not to run any more: its leases need not be waited for.
-fn has_died(place: Option<&str>) -> bool {
-    let Some((numbers_there, pid)) = place.and_then(|place| place.rsplit_once('/')) else { return false };
-    numbers().is_some_and(|here| here == numbers_there) && is_gone(pid)
+pub(super) fn has_died(place: Option<&str>) -> bool {
+    lives(place) == Some(false)
+}
+
+/// Whether the process at this place runs, if that can be seen from here.
+pub(super) fn lives(place: Option<&str>) -> Option<bool> {
+    let (numbers_there, pid) = place?.rsplit_once('/')?;
+    (numbers()? == numbers_there).then(|| !is_gone(pid))
 }
 
 #[cfg(unix)]

@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use super::{
     Lease, Ledger, Outcome, RunId, leases,
     ledger::{Transaction, Trouble, stamp, stored},
+    runs::settle_boardless,
 };
 use crate::{
     device::{Note, Tell},
@@ -278,11 +279,12 @@ impl Journal for Recording {
             .working("written", || async {
                 let mut work = self.ledger().transaction().await?;
                 let sql = "INSERT INTO runs \
-                     (id, process, bench, slot, operator, part, started, product, customer, outcome, version) \
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (id) DO NOTHING";
+                     (id, process, place, bench, slot, operator, part, started, product, customer, outcome, version) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (id) DO NOTHING";
                 sqlx::query(sql)
                     .bind(self.name())
                     .bind(self.ledger().inner.process.clone())
+                    .bind(leases::place())
                     .bind(stored(&who.bench))
                     .bind(self.inner.slot.clone())
                     .bind(stored(&who.operator))
@@ -294,6 +296,7 @@ impl Journal for Recording {
                     .bind(env!("CARGO_PKG_VERSION"))
                     .execute(work.on())
                     .await?;
+                settle_boardless(&mut work, &stored(&who.bench), self.id()).await?;
                 self.keep(work).await
             })
             .await?;

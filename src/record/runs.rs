@@ -267,27 +267,49 @@ impl Ledger {
         .await
     }
 
-    /// The runs of this bench that have not ended, other than those of this process and those that
-    /// another process is seen to be at: they were killed.
+    /// The runs of this bench that were killed, and not settled yet: they have not ended, and their
+    /// processes are gone, or, on other computers, hold no device any more.
     pub async fn incomplete_runs(&self, bench: &str) -> Result<Vec<Run>, Failure> {
         self.working("read", || async {
             let mut work = self.reading().await?;
             let now = work.now().await?;
-            let sql = "SELECT * FROM runs WHERE outcome = 'incomplete' AND bench = $1 AND process <> $2 \
-                 AND NOT EXISTS (SELECT 1 FROM benches b WHERE b.id = runs.process AND b.ended = 0 AND b.seen > $3) \
-                 ORDER BY id";
-            let seen_after = now - super::benches::FRESH_MS;
-            let query = sqlx::query(sql).bind(bench.to_owned());
-            let query = query.bind(self.inner.process.clone()).bind(seen_after);
+            let sql = "SELECT * FROM runs WHERE outcome = 'incomplete' AND bench = $1 AND process <> $2 ORDER BY id";
+            let query = sqlx::query(sql).bind(bench.to_owned()).bind(self.inner.process.clone());
             let rows = query.fetch_all(work.on()).await?;
-            let mut runs = rows.iter().map(run).collect::<Result<Vec<_>, _>>()?;
             let held = super::leases::holders(&mut work, now).await?;
-            runs.retain(|run| !held.contains(run.id.as_str()));
             work.commit().await?;
-            Ok(runs)
+            let mut killed = Vec::new();
+            for row in &rows {
+                let place: Option<String> = row.try_get("place")?;
+                let run = run(row)?;
+                let holds = || held.contains(run.id.as_str());
+                if !super::leases::lives(place.as_deref()).unwrap_or_else(holds) {
+                    killed.push(run);
+                }
+            }
+            Ok(killed)
         })
         .await
     }
+}
+
+/// A run that was killed before it knew its board has done nothing to any, and no board that comes back
+/// can settle it; so the bench's next run does.
+pub(super) async fn settle_boardless(
+    work: &mut Transaction<'_>,
+    bench: &str,
+    by: &RunId,
+) -> Result<(), Trouble> {
+    let sql = "SELECT id, place FROM runs WHERE device_id IS NULL AND outcome = 'incomplete' AND bench = $1";
+    for row in sqlx::query(sql).bind(bench.to_owned()).fetch_all(work.on()).await? {
+        if super::leases::has_died(row.try_get::<Option<String>, _>("place")?.as_deref()) {
+            let sql =
+                "UPDATE runs SET outcome = $1, settled_by = $2 WHERE id = $3 AND outcome = 'incomplete'";
+            let update = sqlx::query(sql).bind(Outcome::Abandoned.as_str()).bind(by.0.clone());
+            update.bind(row.try_get::<String, _>("id")?).execute(work.on()).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn select(work: &mut Transaction<'_>, query: &RunQuery) -> Result<Vec<Run>, Trouble> {

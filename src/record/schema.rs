@@ -4,7 +4,8 @@ use super::{Location, ledger::Trouble};
 use crate::model::{Failure, FailureCode};
 
 /// In order; what was released is never changed. Read by both databases, so they keep to what both know.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_first.sql")];
+const MIGRATIONS: [&str; 2] =
+    [include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_place_of_runs.sql")];
 
 /// Only one may migrate at a time; whatever number, as long as every version takes the same.
 pub(super) const LOCK: &str = "SELECT pg_advisory_xact_lock(7077888219)";

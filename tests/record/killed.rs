@@ -44,6 +44,7 @@ async fn a_run_that_is_killed_at_any_point_claims_no_more_than_happened(place: P
         assert_eq!(is_left, before.first().is_some_and(|story| story.run.outcome == Outcome::Incomplete));
 
         run().ended().await.passes();
+        assert_eq!(ledger.incomplete_runs("left").await.unwrap(), [], "all are settled");
         let after = agrees(&ledger, &bench, &board, &id).await;
         let last = &after[0].run;
         assert!(matches!(last.outcome, Outcome::Passed | Outcome::Already), "{last:?}");
