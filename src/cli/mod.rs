@@ -1,8 +1,15 @@
 //! The command line: commands, settings, wording, exit codes. No logic that a user of the library
 //! would miss.
 
+mod account;
 mod announce;
+mod api;
+mod ask;
+mod claim_code;
+mod clients;
+mod config;
 pub mod confirm;
+mod customers;
 #[cfg(unix)]
 mod demo;
 mod doctor;
@@ -20,18 +27,21 @@ mod logging;
 mod moment;
 pub mod profiles;
 mod report;
+mod reveal;
 mod root;
 mod run;
 mod scan;
 pub mod secrets;
 mod set_wifi;
 pub mod settings;
+mod shell;
 pub mod sign_in;
 mod signals;
 mod simulate_cloud;
 #[cfg(unix)]
 pub mod simulate_photon;
 mod ticket;
+mod token;
 pub mod udev;
 mod wifi;
 mod wire;

@@ -27,7 +27,7 @@ use crate::{
     record::Location,
 };
 
-const DEFAULT_PROFILE: &str = "default";
+pub(super) const DEFAULT_PROFILE: &str = "default";
 
 /// The keys of a profile.
 const KEYS: [&str; 14] = [
@@ -111,7 +111,7 @@ impl Config {
 
 /// The profiles, every one checked. What is wrong is said without the values, some of which are
 /// secrets; so toml's own messages, which show the line, are not passed on.
-fn profiles_of(text: &str) -> Result<BTreeMap<String, BTreeMap<&'static str, String>>, String> {
+pub(super) fn profiles_of(text: &str) -> Result<BTreeMap<String, BTreeMap<&'static str, String>>, String> {
     let table: Table = text.parse().map_err(|e: toml::de::Error| {
         let before = e.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
         format!("line {} is not valid TOML", before.matches('\n').count() + 1)

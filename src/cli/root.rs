@@ -7,12 +7,13 @@ use std::{
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
+use super::{
+    account, api, claim_code, clients, config, customers, environment::Environment, exit, explain::WORDING,
+    history, identify, ledger, list, logging, run, run::ToldFailure, scan, set_wifi, shell, signals::Signals,
+    simulate_cloud, ticket, token, udev,
+};
 #[cfg(unix)]
 use super::{demo, simulate_photon};
-use super::{
-    environment::Environment, exit, explain::WORDING, history, identify, ledger, list, logging, run,
-    run::ToldFailure, scan, set_wifi, signals::Signals, simulate_cloud, ticket, udev,
-};
 use crate::{
     model::{Failure, FailureCode},
     report::{self, Style},
@@ -85,12 +86,29 @@ enum Command {
     #[command(subcommand)]
     Simulate(Simulate),
     Udev(udev::UdevArgs),
+    Customers(Box<customers::Args>),
+    ClaimCode(Box<claim_code::Args>),
+    Token(Box<token::Args>),
+    Clients(Box<clients::Args>),
+    Login(Box<account::LoginArgs>),
+    Logout(Box<account::LogoutArgs>),
+    Whoami(Box<account::WhoamiArgs>),
+    Api(Box<api::Args>),
+    Config(Box<config::Args>),
+    Completions(shell::CompletionsArgs),
+    Man(shell::ManArgs),
 }
 
 impl Command {
     /// Whether it prints what CSV can hold.
     fn has_rows(&self) -> bool {
-        matches!(self, Self::History(_) | Self::Report(_) | Self::Ledger(_))
+        match self {
+            Self::Clients(args) => args.has_rows(),
+            Self::Token(args) => args.has_rows(),
+            Self::Config(args) => args.has_rows(),
+            Self::Whoami(_) | Self::History(_) | Self::Report(_) | Self::Ledger(_) => true,
+            _ => false,
+        }
     }
 }
 
@@ -198,6 +216,17 @@ fn dispatch(cli: Cli) -> Result<(), ToldFailure> {
         Some(Command::Ledger(command)) => {
             interruptible(async |signals| ledger::run(&command, output, &signals).await)
         }
+        Some(Command::Customers(args)) => customers::run(&args, output),
+        Some(Command::ClaimCode(args)) => claim_code::run(&args, output),
+        Some(Command::Token(args)) => token::run(&args, output),
+        Some(Command::Clients(args)) => clients::run(&args, output),
+        Some(Command::Login(args)) => account::login(&args, output),
+        Some(Command::Logout(args)) => account::logout(&args, output),
+        Some(Command::Whoami(args)) => account::whoami(&args, output),
+        Some(Command::Api(args)) => api::run(&args, output),
+        Some(Command::Config(args)) => config::run(&args, output),
+        Some(Command::Completions(args)) => Ok(shell::completions(&args, Cli::command())?),
+        Some(Command::Man(args)) => Ok(shell::man(&args, Cli::command())?),
         Some(Command::Udev(args)) => Ok(udev::run(&args, &mut io::stdout().lock())?),
         #[cfg(unix)]
         Some(Command::Demo(args)) => {
@@ -215,7 +244,9 @@ fn dispatch(cli: Cli) -> Result<(), ToldFailure> {
 }
 
 /// Does what takes time, on the runtime. The first signal is the work's to heed; the second ends it.
-fn interruptible(work: impl AsyncFnOnce(Signals) -> Result<(), ToldFailure>) -> Result<(), ToldFailure> {
+pub(super) fn interruptible(
+    work: impl AsyncFnOnce(Signals) -> Result<(), ToldFailure>,
+) -> Result<(), ToldFailure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|e| Failure::new(FailureCode::Unexpected, "no runtime").because(e))?;
     let ended = runtime.block_on(async {
@@ -232,6 +263,18 @@ fn interruptible(work: impl AsyncFnOnce(Signals) -> Result<(), ToldFailure>) -> 
     // What is still under way on the runtime's helper threads is not waited for.
     runtime.shutdown_background();
     ended
+}
+
+/// Does what takes time, and stops at the first signal.
+pub(super) fn until_interrupted(
+    work: impl AsyncFnOnce() -> Result<(), ToldFailure>,
+) -> Result<(), ToldFailure> {
+    interruptible(async |signals| {
+        tokio::select! {
+            ended = work() => ended,
+            () = signals.first() => Err(Failure::new(FailureCode::Interrupted, "interrupted").into()),
+        }
+    })
 }
 
 /// Prints what a command found.

@@ -15,7 +15,7 @@ use super::{
     wire::WireArgs,
 };
 use crate::{
-    cloud::{ApiUrl, Cloud, CloudSettings, OAuthClient},
+    cloud::{ApiUrl, Cloud, CloudError, CloudSettings, OAuthClient},
     device::SetupDevice,
     model::{Events, Failure, FailureCode},
     record::{Ledger, Recording},
@@ -179,7 +179,8 @@ pub fn cloud(
     };
     let api_url = ApiUrl::parse(&settings.api_url.value)
         .map_err(|e| Failure::new(FailureCode::Configuration, e.to_string()))?;
-    let (cache_dir, roots) = (directories.cache_dir, settings.roots.clone());
+    let (cache_dir, roots) =
+        (directories.cache_dir, settings.roots.as_ref().map(|roots| roots.value.clone()));
     Ok(Cloud::new(CloudSettings { api_url, client, user_token, cache_dir, roots })?)
 }
 
@@ -194,6 +195,12 @@ pub struct ToldFailure {
 impl From<Failure> for ToldFailure {
     fn from(failure: Failure) -> Self {
         Self { code: failure.code, untold: Some(failure) }
+    }
+}
+
+impl From<CloudError> for ToldFailure {
+    fn from(error: CloudError) -> Self {
+        Failure::from(error).into()
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 };
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use secrecy::{SecretString, zeroize::Zeroizing};
+use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
 
 use crate::model::{Failure, FailureCode, clean, guard};
 
@@ -57,7 +57,7 @@ impl SecretReader {
     /// Reads from the process's standard input, and asks if somebody is there to answer.
     pub fn of_process() -> Self {
         let somebody = io::stdin().is_terminal() && io::stderr().is_terminal();
-        let prompt: Prompt = Box::new(|text| rpassword::prompt_password(text));
+        let prompt: Prompt = Box::new(prompt_unseen);
         Self::new(Box::new(io::stdin()), somebody.then_some(prompt))
     }
 
@@ -83,6 +83,21 @@ impl SecretReader {
         let text =
             prompt(&format!("{what}: ")).map_err(|e| wrong(format!("no {what} was typed")).because(e))?;
         secret(&Zeroizing::new(text), what)
+    }
+
+    /// Whether somebody is there to be asked.
+    pub fn can_ask(&self) -> bool {
+        self.prompt.is_some()
+    }
+
+    /// Asks for a new secret, twice, as nobody sees what is typed.
+    pub fn ask_twice(&mut self, what: &'static str, otherwise: &str) -> Result<SecretString, Failure> {
+        let first = self.ask(what, otherwise)?;
+        let again = self.prompt.as_mut().map(|prompt| prompt(&format!("the same {what} again: ")));
+        match again.map(|again| again.map(Zeroizing::new)) {
+            Some(Ok(again)) if *again == first.expose_secret() => Ok(first),
+            _ => Err(wrong(format!("what was typed for the {what} differs from the first time"))),
+        }
     }
 
     /// What the user should know about the secrets that were read, each once.
@@ -135,6 +150,14 @@ impl SecretReader {
             .map_err(|e| wrong(format!("cannot read the {what} from standard input")).because(e))?;
         secret_of_bytes(&bytes, what)
     }
+}
+
+/// Asks on the terminal that standard input and standard error are.
+fn prompt_unseen(text: &str) -> io::Result<String> {
+    let config = rpassword::ConfigBuilder::new();
+    #[cfg(unix)]
+    let config = config.input_file_path("/dev/stdin").output_file_path("/dev/stderr");
+    rpassword::prompt_password_with_config(text, config.build())
 }
 
 /// The whole of a short input; one byte more than is taken, where there is more.
@@ -280,7 +303,6 @@ fn withheld() -> impl TypedValueParser<Value = Withheld> {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
-    use secrecy::ExposeSecret;
 
     use super::*;
 

@@ -21,9 +21,9 @@ use super::{
     secrets::{NoSecretFlags, SecretReader, SecretSource, secret},
 };
 use crate::{
-    cloud::RootCertificates,
+    cloud::{ApiUrl, LoginStore, RootCertificates},
     link::discovery::{Lister, UsbTarget, lister},
-    model::{CustomerTemplate, Failure, FailureCode, Invalid, ProductRef, clean},
+    model::{Customer, CustomerTemplate, Failure, FailureCode, Invalid, ProductRef, clean},
 };
 
 const HEADING: &str = "Settings (flags, then environment, then config file)";
@@ -34,6 +34,8 @@ const API_URL: &str = "https://api.particle.io";
 pub enum Source {
     /// Nobody gave one.
     Default,
+    /// Somebody has logged in, and it is their token.
+    Login,
     /// A profile of the config file.
     Profile {
         /// The file.
@@ -54,9 +56,10 @@ impl Source {
     fn rank(&self) -> u8 {
         match self {
             Self::Default => 0,
-            Self::Profile { .. } => 1,
-            Self::Environment(_) => 2,
-            Self::Flag(_) => 3,
+            Self::Login => 1,
+            Self::Profile { .. } => 2,
+            Self::Environment(_) => 3,
+            Self::Flag(_) => 4,
         }
     }
 }
@@ -65,6 +68,7 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("the default"),
+            Self::Login => f.write_str("the login"),
             Self::Profile { file, profile, key } => {
                 write!(f, "{key} of profile {} in {}", clean(profile), clean(&file.to_string_lossy()))
             }
@@ -210,7 +214,7 @@ pub struct Settings {
     /// Where the cloud is, without a slash at its end. Plain http only to this computer.
     pub api_url: Setting<String>,
     /// Authorities to trust besides those that the computer trusts anyway.
-    pub roots: Option<RootCertificates>,
+    pub roots: Option<Setting<RootCertificates>>,
     /// The product.
     pub product: Option<Setting<ProductRef>>,
     /// The customer, or one for each device.
@@ -249,8 +253,12 @@ impl SettingsArgs {
         let at = Lookup { env, profile: profile.as_ref() };
         let text = |setting: Setting<String>| setting.parse(|text| plain_text(text));
         let default_url = || Setting { value: API_URL.to_owned(), source: Source::Default };
+        let api_url =
+            at.text(&self.api_url, &URL)?.unwrap_or_else(default_url).parse(|text| api_url(text))?;
+        let given_token = at.secret(&self.access_token_file, &ACCESS_TOKEN, secrets)?;
         Ok(Settings {
-            api_url: at.text(&self.api_url, &URL)?.unwrap_or_else(default_url).parse(|text| api_url(text))?,
+            access_token: given_token.or_else(|| login(env, &api_url.value)),
+            api_url,
             roots: at.ca_file(&self.ca_file)?,
             product: at
                 .text(&self.product, &PRODUCT)?
@@ -262,7 +270,6 @@ impl SettingsArgs {
                 .transpose()?,
             client_id: at.text(&self.client_id, &CLIENT_ID)?.map(text).transpose()?,
             client_secret: at.secret(&self.client_secret_file, &CLIENT_SECRET, secrets)?,
-            access_token: at.secret(&self.access_token_file, &ACCESS_TOKEN, secrets)?,
             usb: at.profile("usb").map(|setting| setting.parse(|text| text.parse())).transpose()?,
             timeout: at
                 .profile("timeout")
@@ -299,6 +306,23 @@ impl Settings {
         self.product.as_ref().map(|setting| &setting.value).ok_or_else(|| PRODUCT.missing())
     }
 
+    /// The customer who was named by the command itself: not by the environment or a profile, which may be
+    /// meant for runs only.
+    pub fn named_customer(&self) -> Result<Option<Customer>, Failure> {
+        let named = self.customer.as_ref().filter(|customer| matches!(customer.source, Source::Flag(_)));
+        named.map(|_| self.one_customer()).transpose()
+    }
+
+    /// The customer, for a command that needs one and knows no device.
+    pub fn one_customer(&self) -> Result<Customer, Failure> {
+        self.need_customer()?.fixed().cloned().ok_or_else(|| {
+            wrong(
+                "the customer is one for each device, and there is no device here: name one with --customer"
+                    .into(),
+            )
+        })
+    }
+
     /// The customer, for a command that needs one.
     pub fn need_customer(&self) -> Result<&CustomerTemplate, Failure> {
         self.customer.as_ref().map(|setting| &setting.value).ok_or_else(|| CUSTOMER.missing())
@@ -328,7 +352,10 @@ impl Settings {
     pub fn need_access_token(&self, secrets: &mut SecretReader) -> Result<SecretString, Failure> {
         match &self.access_token {
             Some(token) => Ok(token.value.clone()),
-            None => secrets.ask(ACCESS_TOKEN.what, &ACCESS_TOKEN.how()),
+            None => {
+                let how = format!("{}, or log in with `provision login`", ACCESS_TOKEN.how());
+                secrets.ask(ACCESS_TOKEN.what, &how)
+            }
         }
     }
 
@@ -339,6 +366,13 @@ impl Settings {
         };
         Ok(Credentials::Client { id: id.value.clone(), secret })
     }
+}
+
+/// The token of whoever has logged in there.
+fn login(env: &Environment, api_url: &str) -> Option<Setting<SecretString>> {
+    let api_url = ApiUrl::parse(api_url).ok()?;
+    let login = LoginStore::new(&Directories::of(env).cache_dir?, &api_url).load()?;
+    Some(Setting { value: login.token, source: Source::Login })
 }
 
 /// Where a value is looked for after the flags.
@@ -369,7 +403,7 @@ impl Lookup<'_> {
         Some(Setting { value, source })
     }
 
-    fn ca_file(&self, flag: &Option<PathBuf>) -> Result<Option<RootCertificates>, Failure> {
+    fn ca_file(&self, flag: &Option<PathBuf>) -> Result<Option<Setting<RootCertificates>>, Failure> {
         let (path, source) = match (flag, self.env.path(CA_FILE.variable), self.profile(CA_FILE.key)) {
             (Some(path), _, _) => (path.clone(), Source::Flag(CA_FILE.flag)),
             (None, Some(path), _) => (path, Source::Environment(CA_FILE.variable)),
@@ -379,7 +413,7 @@ impl Lookup<'_> {
         let of = || format!("{source}: the {} in {}", CA_FILE.what, path.display());
         let pem = read_whole(&path).map_err(|e| wrong(format!("{} cannot be read", of())).because(e))?;
         let roots = RootCertificates::from_pem(&pem).map_err(|e| wrong(format!("{}: {e}", of())))?;
-        Ok(Some(roots))
+        Ok(Some(Setting { value: roots, source }))
     }
 
     /// A path of the config file.
@@ -437,7 +471,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, Invalid> {
     }
 }
 
-fn plain_text(text: &str) -> Result<String, Invalid> {
+pub(super) fn plain_text(text: &str) -> Result<String, Invalid> {
     let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
     plain.then(|| text.to_owned()).ok_or_else(|| Invalid {
         what: "a client id",
@@ -446,7 +480,7 @@ fn plain_text(text: &str) -> Result<String, Invalid> {
 }
 
 /// An address that credentials can be sent to: https, or this computer itself.
-fn api_url(text: &str) -> Result<String, Invalid> {
+pub(super) fn api_url(text: &str) -> Result<String, Invalid> {
     let invalid = |why: &str| Invalid { what: "the cloud's address", why: why.into() };
     let url = Url::parse(text).map_err(|_| invalid("looks like https://api.particle.io"))?;
     let loopback = match url.host() {

@@ -1,5 +1,7 @@
 //! How a command that works in the cloud gets to it: settings, credentials, a client.
 
+use std::time::Duration;
+
 use super::{
     environment::{Directories, Environment},
     run::show_warnings,
@@ -8,7 +10,7 @@ use super::{
 };
 use crate::{
     cloud::{ApiUrl, Cloud, CloudSettings, OAuthClient},
-    model::{Failure, FailureCode},
+    model::{Deadline, Failure, FailureCode},
 };
 
 /// Whose calls a command makes.
@@ -19,6 +21,10 @@ pub enum As {
     Product,
     /// The user's own: signed by the user's token.
     User,
+    /// Those that the OAuth client's secret is needed for.
+    Client,
+    /// Whatever needs no credentials, or brings its own.
+    Nobody,
 }
 
 /// A client of the cloud, and the settings that it came from.
@@ -60,6 +66,11 @@ pub fn cloud(
 ) -> Result<Cloud, Failure> {
     let given_token = || settings.access_token.as_ref().map(|token| token.value.clone());
     let (client, user_token) = match who {
+        As::Nobody => (None, None),
+        As::Client => {
+            let (id, secret) = settings.need_client(secrets)?;
+            (Some(OAuthClient { id, secret }), given_token())
+        }
         As::User => (None, Some(settings.need_access_token(secrets)?)),
         As::Product => match settings.need_credentials(secrets)? {
             Credentials::Client { id, secret } => (Some(OAuthClient { id, secret }), given_token()),
@@ -68,6 +79,12 @@ pub fn cloud(
     };
     let api_url = ApiUrl::parse(&settings.api_url.value)
         .map_err(|e| Failure::new(FailureCode::Configuration, e.to_string()))?;
-    let (cache_dir, roots) = (directories.cache_dir, settings.roots.clone());
+    let (cache_dir, roots) =
+        (directories.cache_dir, settings.roots.as_ref().map(|roots| roots.value.clone()));
     Ok(Cloud::new(CloudSettings { api_url, client, user_token, cache_dir, roots })?)
+}
+
+/// How long one call of a command may take.
+pub fn soon() -> Deadline {
+    Deadline::after(Duration::from_secs(60), "the call")
 }

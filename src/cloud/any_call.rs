@@ -12,15 +12,7 @@ use super::{
     auth::Subject,
     http::{Kind, Raw, judge, lost, receive},
 };
-use crate::model::{Customer, Deadline, FailureCode, Invalid};
-
-/// Names of what may not stand in a URL, which proxies and servers log.
-const SECRETS: [&str; 6] = ["access_token", "client_secret", "password", "otp", "mfa_token", "refresh_token"];
-
-/// Whether a field of this name holds a secret.
-pub fn is_secret_name(name: &str) -> bool {
-    SECRETS.contains(&name.to_ascii_lowercase().as_str())
-}
+use crate::model::{Customer, Deadline, FailureCode, Invalid, is_called_a_secret};
 
 /// A path below the API's address, perhaps with a query: what cannot lead to another host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +35,7 @@ impl ApiPath {
         if path.split('/').any(is_dots) {
             return Err(invalid("has no . and .. in it"));
         }
-        if form_urlencoded::parse(query.as_bytes()).any(|(name, _)| is_secret_name(&name)) {
+        if form_urlencoded::parse(query.as_bytes()).any(|(name, _)| is_called_a_secret(&name)) {
             return Err(invalid("holds no secret: the call is signed by itself, and URLs are logged"));
         }
         Ok(Self(text.to_owned()))

@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use super::{
     AccessToken, ApiUrl, Cloud, CloudError, OAuthClient,
     access_tokens::read_token,
-    auth::Subject,
     devices::text,
     http::{Call, Kind, Signature},
     sign_in_guard::SignInGuard,
@@ -100,13 +99,13 @@ impl Cloud {
         read_token(self.send(&call, Signature::Person(&everybody(), &half.guard), deadline).await?)
     }
 
-    /// `GET /v1/user` with the user's own token: the user's name.
+    /// `GET /v1/user` with this token: the name of the user whose it is.
     ///
     /// # Errors
     ///
-    /// `Configuration` without a user's token; `CloudRefused` for a token that is no user's.
-    pub async fn user_name(&self, deadline: Deadline) -> Result<String, CloudError> {
-        let answer = self.send_as(Subject::User, &Call::get(&["v1", "user"]), deadline).await?;
+    /// `CloudRefused` for a token that is no user's, besides what can go wrong in any call.
+    pub async fn user_name(&self, token: &AccessToken, deadline: Deadline) -> Result<String, CloudError> {
+        let answer = self.send(&Call::get(&["v1", "user"]), Signature::Bearer(token), deadline).await?;
         answer.read("a user", |wire: UserAnswer| wire.username)
     }
 }

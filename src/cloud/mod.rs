@@ -87,7 +87,7 @@ mod trace;
 mod words;
 
 pub use access_tokens::{AccessToken, TokenInfo};
-pub use any_call::{AnyAnswer, AnyBody, AnyCall, ApiPath, TokenIn, Who, is_secret_name};
+pub use any_call::{AnyAnswer, AnyBody, AnyCall, ApiPath, TokenIn, Who};
 pub use api_url::ApiUrl;
 pub use client::{Cloud, CloudSettings, OAuthClient};
 pub use customers::CustomerWas;
@@ -98,6 +98,8 @@ pub use list::Listed;
 pub use login::{HalfLogin, LogIn, Login, LoginStore};
 pub use oauth_clients::{ClientRecord, NewClient};
 pub use products::Product;
+pub use reqwest::Method;
 pub use roots::RootCertificates;
 pub use sign_in_guard::RefusedSignIns;
+pub use token_store::{KeptToken, kept_tokens};
 pub use trace::TRACE_TARGET;

@@ -83,6 +83,34 @@ impl TokenStore {
     }
 }
 
+/// A token that was kept for an OAuth client, or for a customer.
+pub struct KeptToken {
+    /// The token.
+    pub token: AccessToken,
+    path: PathBuf,
+}
+
+impl KeptToken {
+    /// Takes it out of the cache.
+    pub fn forget(self) {
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::warn!(%error, "a token could not be taken out of the cache");
+        }
+    }
+}
+
+/// All tokens that are kept for this API and still live, whichever client they were got with.
+pub fn kept_tokens(cache_dir: &Path, api_url: &ApiUrl) -> Vec<KeptToken> {
+    let files = std::fs::read_dir(cache_dir.join("tokens")).into_iter().flatten().flatten();
+    let kept = files.filter_map(|file| {
+        let path = file.path();
+        let stored = read::<Stored>(&path).ok()?.filter(|stored| stored.api_url == api_url.to_string())?;
+        let token = AccessToken::parse(&stored.token, Some(stored.expires_at), true)?;
+        token.is_fresh().then_some(KeptToken { token, path })
+    });
+    kept.collect()
+}
+
 /// Complete or not at all; temporary files are 0600 from the start.
 pub(super) fn write(dir: &Path, path: &Path, stored: &impl Serialize) -> io::Result<()> {
     private_dir(dir)?;

@@ -92,6 +92,15 @@ impl CustomerTemplate {
     }
 }
 
+impl fmt::Display for CustomerTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed(customer) => customer.fmt(f),
+            Self::PerDevice(text) => f.write_str(text),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -21,7 +21,7 @@ pub use event::{Action, Event, EventKind, Events, Outcome, Part, Step, Summary};
 pub use failure::{Failure, FailureCode};
 pub use pem::{Certificates, KeyKind, KeyPacking, PrivateKey};
 pub use product::ProductRef;
-pub use redact::{clean, guard, guard_for_now, is_called_a_secret, redact, redact_json, tame};
+pub use redact::{clean, guard, guard_for_now, is_called_a_secret, redact, redact_held, redact_json, tame};
 pub use ticket::Ticket;
 pub use wifi::{Enterprise, Passphrase, ScannedNetwork, Ssid, WifiAccess, WifiCredentials, WifiSecurity};
 

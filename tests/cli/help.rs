@@ -1,6 +1,6 @@
 use crate::program::Home;
 
-const COMMANDS: [&[&str]; 10] = [
+const COMMANDS: [&[&str]; 29] = [
     &[],
     &["run"],
     &["identify"],
@@ -9,6 +9,25 @@ const COMMANDS: [&[&str]; 10] = [
     &["simulate"],
     &["simulate", "cloud"],
     &["simulate", "photon"],
+    &["customers"],
+    &["customers", "create"],
+    &["customers", "delete"],
+    &["customers", "token"],
+    &["claim-code"],
+    &["token"],
+    &["token", "create"],
+    &["token", "show"],
+    &["token", "revoke"],
+    &["clients"],
+    &["clients", "create"],
+    &["clients", "delete"],
+    &["login"],
+    &["logout"],
+    &["whoami"],
+    &["api"],
+    &["config", "init"],
+    &["completions"],
+    &["man"],
     &["udev"],
     &["udev", "install"],
 ];

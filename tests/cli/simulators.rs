@@ -38,7 +38,11 @@ impl Power {
     }
 
     pub fn cloud(&self) -> SimCloud {
-        let cloud = self.handle.spawn(SimCloud::start(CloudConfig::default()));
+        self.cloud_with(CloudConfig::default())
+    }
+
+    pub fn cloud_with(&self, config: CloudConfig) -> SimCloud {
+        let cloud = self.handle.spawn(SimCloud::start(config));
         self.handle.block_on(cloud).unwrap().unwrap()
     }
 }

@@ -1,0 +1,74 @@
+//! `provision completions` and `provision man`.
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+};
+
+use clap::Command;
+use clap_complete::Shell;
+
+use crate::model::{Failure, FailureCode};
+
+/// Print completions for a shell
+///
+/// For example `provision completions bash > ~/.local/share/bash-completion/completions/provision`.
+#[derive(Debug, clap::Args)]
+pub struct CompletionsArgs {
+    /// Which shell
+    #[arg(value_enum)]
+    shell: Shell,
+}
+
+/// Print the manual page, or write those of all commands into a directory
+#[derive(Debug, clap::Args)]
+pub struct ManArgs {
+    /// A directory, which is made if need be: `man -M` wants them in its man1
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+/// Prints the completions of this command tree.
+pub fn completions(args: &CompletionsArgs, tree: Command) -> Result<(), Failure> {
+    let mut bytes = Vec::new();
+    clap_complete::generate(args.shell, &mut offered(tree), "provision", &mut bytes);
+    print(&bytes)
+}
+
+/// Prints or writes the manual pages of this command tree.
+pub fn man(args: &ManArgs, tree: Command) -> Result<(), Failure> {
+    match &args.dir {
+        Some(dir) => {
+            std::fs::create_dir_all(dir).and_then(|()| clap_mangen::generate_to(tree, dir)).map_err(|e| {
+                let detail = format!("the manual cannot be written to {}", dir.display());
+                Failure::new(FailureCode::Configuration, detail).because(e)
+            })
+        }
+        None => {
+            let mut bytes = Vec::new();
+            // Into memory, which cannot fail.
+            let _ = clap_mangen::Man::new(tree).render(&mut bytes);
+            print(&bytes)
+        }
+    }
+}
+
+/// Without the flags that are there to be refused: clap's completions would offer them.
+fn offered(tree: Command) -> Command {
+    let names: Vec<_> = tree.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+    let tree = names.into_iter().fold(tree, |tree, name| tree.mut_subcommand(name, offered));
+    let hidden: Vec<_> =
+        tree.get_arguments().filter(|arg| arg.is_hide_set()).map(|arg| arg.get_id().clone()).collect();
+    // A flag without a long name is offered nowhere.
+    hidden.into_iter().fold(tree, |tree, id| tree.mut_arg(id, |arg| arg.long(None).num_args(1)))
+}
+
+fn print(bytes: &[u8]) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(FailureCode::Unexpected, "standard output cannot be written").because(e))
+        }
+        _ => Ok(()),
+    }
+}
