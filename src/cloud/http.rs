@@ -24,10 +24,11 @@ const TRY: Duration = Duration::from_secs(10);
 /// The longest answer that is read. A developer's own devices come in one answer, at some 700 bytes
 /// each; everything else is far smaller.
 const MOST: usize = 4 << 20;
-/// What the HTTP client (`hyper-util`, `client/legacy/connect/proxy/tunnel.rs`) says of a proxy's 407, and
-/// of every other refusal; it has no type for them that can be named.
-const PROXY_WANTS_SIGN_IN: &str = "proxy authorization required";
-const PROXY_REFUSES: &str = "tunnel error: ";
+/// What the HTTP client (`hyper-util`, `client/legacy/connect/proxy/tunnel.rs`) says of what goes wrong at
+/// a proxy: of anything, of its 407, and when it cannot be reached. There is no type that can be named.
+const AT_PROXY: &str = "tunnel error: ";
+const PROXY_WANTS_SIGN_IN: &str = "tunnel error: proxy authorization required";
+const PROXY_OUT_OF_REACH: &str = "tunnel error: failed to create underlying connection";
 
 /// A request that will be tried again, for whoever shows what a run waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -436,14 +437,16 @@ pub(super) fn lost(name: &str, error: &reqwest::Error) -> Trouble {
         let said = format!("no secure connection: {}", tls_words(refusal));
         return Trouble::last(CloudError::new(FailureCode::NotSecure, name, None, said));
     }
-    if cause.contains(PROXY_WANTS_SIGN_IN) {
-        let said =
-            "no connection: the proxy wants a user name and a password, or other ones than it was given";
-        return Trouble::on_the_way(name, Again::Never, said.into());
-    }
-    if cause.contains(PROXY_REFUSES) {
-        let said = "no connection: the proxy did not make one to the cloud";
-        return Trouble::on_the_way(name, Again::Always, said.into());
+    if let Some(at_proxy) = chain().map(ToString::to_string).find(|said| said.starts_with(AT_PROXY)) {
+        let (again, said) = match &*at_proxy {
+            PROXY_WANTS_SIGN_IN => (
+                Again::Never,
+                "the proxy wants a user name and a password, or other ones than it was given".into(),
+            ),
+            PROXY_OUT_OF_REACH => (Again::Always, format!("the proxy is out of reach: {cause}")),
+            _ => (Again::Always, "the proxy did not make one to the cloud".into()),
+        };
+        return Trouble::on_the_way(name, again, format!("no connection: {said}"));
     }
     if error.is_connect() {
         return Trouble::on_the_way(name, Again::Always, format!("no connection: {cause}"));

@@ -172,9 +172,10 @@ pub fn is_called_a_secret(name: &str) -> bool {
     let part =
         ["token", "secret", "password", "passphrase", "passwd", "claimcode", "authorization", "cookie"];
     let end = ["key", "otp", "pwd", "psk", "credentials"];
-    // What kind of token it is, or where a secret is, is none.
+    // What kind of token it is, where a secret is, or that there is to be none, is none.
     let about = ["type", "file"];
-    !about.iter().any(|a| name.ends_with(a))
+    !name.starts_with("no")
+        && !about.iter().any(|a| name.ends_with(a))
         && (part.iter().any(|p| name.contains(p)) || end.iter().any(|e| name.ends_with(e)))
 }
 
@@ -299,6 +300,7 @@ mod tests {
         for plain in [
             r#"{"token_type":"bearer","error":"x"}"#,
             r#"{"password":null}"#,
+            "no_password=true",
             "password: wrong",
             "key=usb",
             "client_secret_file=secret.txt",

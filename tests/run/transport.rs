@@ -2,7 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use provision::sim::cloud::{Certificate, CloudConfig};
+use provision::sim::{
+    cloud::{Certificate, CloudConfig},
+    photon::PhotonConfig,
+};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional},
@@ -178,6 +181,25 @@ async fn a_proxy_that_answers_with_a_page_of_its_own_is_asked_again_and_named() 
         assert!(note["note"].as_str().unwrap().contains("the proxy did not make one"), "{note}");
         run.kill().await;
     }
+}
+
+#[tokio::test]
+async fn a_proxy_that_nobody_answers_at_is_named_and_no_board_is_looked_for_there() {
+    let bench = with_tls(Certificate::Good).await;
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let here = Some(([127, 0, 0, 1], 0).into());
+    let photon = bench.plug(PhotonConfig { softap_http: here, ..bench.board() });
+    let proxied = |run: crate::bench::Run| {
+        let variables = ["HTTPS_PROXY", "HTTP_PROXY", "http_proxy", "ALL_PROXY"];
+        variables.iter().fold(run, |run, name| run.env(name, format!("http://{free}")))
+    };
+    let board = photon.softap_http().unwrap().to_string();
+    proxied(bench.provision().with(&["identify", "--softap", &board])).ended().await.passes();
+    let run = proxied(bench.run(&photon)).env("PARTICLE_API_URL", hidden_url(&bench));
+    let mut run = run.start();
+    let note = run.reaches("step-note", "sign-in").await;
+    assert!(note["note"].as_str().unwrap().contains("no connection: the proxy is out of reach: "), "{note}");
+    run.kill().await;
 }
 
 #[tokio::test]
