@@ -41,11 +41,16 @@ pub fn code(failure: FailureCode) -> u8 {
         F::JoinForbidden | F::DeviceTaken => NO_DEVICE,
         F::NotListening | F::InDialogue | F::NoAnswer | F::PulledOut | F::ConsoleStuck => NOT_LISTENING,
         F::NetworkNotSeen | F::JoinRefused | F::NetworkLost => NOT_LISTENING,
+        F::DeviceOffline => NOT_LISTENING,
         F::FirmwareTooOld | F::CodeRefused | F::WifiRefused => DEVICE_REFUSED,
         F::SignInRefused | F::LoginRefused | F::SignInHeldBack => SIGN_IN_REFUSED,
-        F::ProductNotVisible | F::WrongPlatform | F::ImportRefused | F::CloudRefused | F::CloudGarbled => {
-            CLOUD_REFUSED
-        }
+        F::ProductNotVisible
+        | F::DeviceNotVisible
+        | F::UnknownName
+        | F::WrongPlatform
+        | F::ImportRefused
+        | F::CloudRefused
+        | F::CloudGarbled => CLOUD_REFUSED,
         F::CloudUnreachable | F::NotSecure | F::LimitsHit => CLOUD_UNREACHABLE,
         F::NotVerified | F::BackToListening => NOT_VERIFIED,
         F::OwnedByOther | F::InOtherProduct => SOMEBODY_ELSES,

@@ -80,6 +80,11 @@ pub fn hint(failure: &Failure) -> String {
         }
         F::OwnedByOther => "its owner has to release it; a customer of this product can be taken off with `--reclaim`",
         F::InOtherProduct => "remove it from the other product first",
+        F::DeviceNotVisible => {
+            "check the device id, and whose the device is: a product's client sees the product's devices, a user's token the user's own (--own)"
+        }
+        F::DeviceOffline => "the device has to be online for that: look at its status LED (breathing cyan), and run this again",
+        F::UnknownName => "`provision devices show` lists the names that the device's firmware has",
         F::PartlyFailed => "each of those that failed says why above; run this again for them",
         F::DeviceTaken => "let the other run finish, or end it; then run this again",
         F::LedgerUnusable => {

@@ -2,6 +2,7 @@
 //! that a list of any length takes the same memory.
 
 use std::{
+    borrow::Cow,
     io::{self, IsTerminal, Write},
     mem,
     ops::ControlFlow,
@@ -16,7 +17,7 @@ use tokio::task::spawn_blocking;
 use super::{explain::WORDING, root::Output, run::ToldFailure};
 use crate::{
     cloud::{CloudError, Listed},
-    model::{Failure, FailureCode, redact, tame},
+    model::{Failure, FailureCode, redact, redact_json, tame},
     report,
 };
 
@@ -398,11 +399,15 @@ fn neutral(cell: &str) -> String {
 
 /// A JSON text from outside: redacted, and with nothing in it that a terminal would act on.
 pub fn safe_json(json: &str) -> String {
-    let plain = !json.contains('\\') && redact(json) == json;
-    // Behind an escape a secret looks different, and masking one in the text could tear an escape apart.
-    let json = match serde_json::from_str::<Value>(json) {
-        Ok(value) if !plain => redacted(value).to_string(),
-        _ => redact(json).into_owned(),
+    // Value by value: behind an escape a secret looks different, and masking one in the text could tear
+    // an escape apart. Only what had a secret in it is spelled anew.
+    let json: Cow<'_, str> = match serde_json::from_str::<Value>(json) {
+        Ok(value) => {
+            let mut redacted = value.clone();
+            redact_json(&mut redacted);
+            if redacted == value { json.into() } else { redacted.to_string().into() }
+        }
+        Err(_) => redact(json),
     };
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
@@ -415,15 +420,6 @@ pub fn safe_json(json: &str) -> String {
         }
     }
     out
-}
-
-fn redacted(value: Value) -> Value {
-    match value {
-        Value::String(text) => redact(&text).into_owned().into(),
-        Value::Array(items) => items.into_iter().map(redacted).collect(),
-        Value::Object(fields) => fields.into_iter().map(|(name, value)| (name, redacted(value))).collect(),
-        other => other,
-    }
 }
 
 #[cfg(test)]
@@ -626,7 +622,9 @@ mod tests {
         fn safe_json_is_the_same_json(text: String, number: i64) {
             let value = serde_json::json!({"text": text, "number": number});
             let safe = safe_json(&value.to_string());
-            prop_assert_eq!(serde_json::from_str::<Value>(&safe).unwrap(), redacted(value));
+            let mut value = value;
+            redact_json(&mut value);
+            prop_assert_eq!(serde_json::from_str::<Value>(&safe).unwrap(), value);
             prop_assert!(!safe.contains(char::is_control));
         }
     }

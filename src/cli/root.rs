@@ -26,7 +26,7 @@ use crate::{
 #[command(name = "provision", version, max_term_width = 100, args_conflicts_with_subcommands = true)]
 #[command(
     after_help = "Settings also come from the environment and from provision.toml; --help tells all, and each command has a --help of its own. `provision demo` shows it at work with no hardware.",
-    after_long_help = "Exit codes: 0 done; 1 unexpected; 2 usage; 10 no device; 11 not listening; 12 device refused;
+    after_long_help = "Exit codes: 0 done; 1 unexpected; 2 usage; 3 partly failed; 10 no device; 11 not listening; 12 device refused;
 20 sign-in refused; 21 cloud refused; 22 cloud unreachable; 30 not verified; 40 somebody else's; 50 no ledger; 130 interrupted"
 )]
 struct Cli {

@@ -1,11 +1,8 @@
+use futures_util::{Stream, StreamExt};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::{
-    Cloud, CloudError,
-    auth::Subject,
-    http::{Call, Kind},
-};
+use super::{Cloud, CloudError, Listed, auth::Subject, http::Call, list::Kindred};
 use crate::model::{Deadline, DeviceId, Platform, ProductRef};
 
 /// The cloud's record of a device. Texts are from outside, as is.
@@ -29,20 +26,50 @@ pub struct DeviceRecord {
     pub quarantined: bool,
     /// Whether the product has turned it away.
     pub denied: bool,
+    /// Whether it is marked as a development device.
+    pub development: bool,
+    /// What the product's team notes about it.
+    pub notes: Option<String>,
+    /// The version of its Device OS.
+    pub firmware: Option<String>,
+    /// The factory's serial number.
+    pub serial_number: Option<String>,
+    /// The names of its firmware's variables, as far as the cloud knows them: it asks online devices.
+    pub variables: Vec<String>,
+    /// The names of its firmware's functions, likewise.
+    pub functions: Vec<String>,
 }
 
-/// What became of an import.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Import {
-    /// It was no member and is one now.
-    Added,
-    /// It was a member before.
-    AlreadyMember,
-    /// Somebody outside the product's team owns it.
-    OwnedByOther,
-    /// It is no id that the cloud knows, or one of another platform.
-    Invalid,
+/// The devices among which a call works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fleet {
+    /// A product's, with the product's token.
+    Product(ProductRef),
+    /// The user's own, with the user's token.
+    Own,
 }
+
+impl Fleet {
+    pub(super) fn subject(&self) -> Subject<'_> {
+        match self {
+            Self::Product(_) => Subject::Product,
+            Self::Own => Subject::User,
+        }
+    }
+
+    /// The path of one of its devices, or of something below it.
+    pub(super) fn path<'a>(&'a self, id: &'a DeviceId, below: &[&'a str]) -> Vec<&'a str> {
+        let mut path = match self {
+            Self::Product(product) => vec!["v1", "products", product.as_str(), "devices", id.as_str()],
+            Self::Own => vec!["v1", "devices", id.as_str()],
+        };
+        path.extend(below);
+        path
+    }
+}
+
+const DEVICES: Kindred<WireDevice, DeviceRecord> =
+    Kindred { what: "a device", fields: &["devices"], parse: WireDevice::parse };
 
 #[derive(Deserialize)]
 struct WireDevice {
@@ -65,6 +92,18 @@ struct WireDevice {
     quarantined: Option<bool>,
     #[serde(default, deserialize_with = "flag")]
     denied: Option<bool>,
+    #[serde(default, deserialize_with = "flag")]
+    development: Option<bool>,
+    #[serde(default, deserialize_with = "text")]
+    notes: Option<String>,
+    #[serde(default, deserialize_with = "text")]
+    system_firmware_version: Option<String>,
+    #[serde(default, deserialize_with = "text")]
+    serial_number: Option<String>,
+    #[serde(default, deserialize_with = "names")]
+    variables: Vec<String>,
+    #[serde(default, deserialize_with = "names")]
+    functions: Vec<String>,
 }
 
 impl WireDevice {
@@ -79,47 +118,55 @@ impl WireDevice {
             last_heard: self.last_heard,
             quarantined: self.quarantined.unwrap_or_default(),
             denied: self.denied.unwrap_or_default(),
+            development: self.development.unwrap_or_default(),
+            notes: self.notes,
+            firmware: self.system_firmware_version,
+            serial_number: self.serial_number,
+            variables: self.variables,
+            functions: self.functions,
         })
     }
 }
 
-/// Older servers leave out all but the first and the last two.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ImportAnswer {
-    #[serde(default, deserialize_with = "number")]
-    updated: Option<u64>,
-    #[serde(default, deserialize_with = "ids")]
-    updated_device_ids: Vec<String>,
-    #[serde(default, deserialize_with = "ids")]
-    existing_device_ids: Vec<String>,
-    #[serde(default, deserialize_with = "ids")]
-    nonmember_device_ids: Vec<String>,
-    #[serde(default, deserialize_with = "ids")]
-    invalid_device_ids: Vec<String>,
-}
-
-impl ImportAnswer {
-    fn fate_of(&self, id: &DeviceId) -> Option<Import> {
-        let names = |list: &[String]| list.iter().any(|named| named.eq_ignore_ascii_case(id.as_str()));
-        let nobody_refused = self.nonmember_device_ids.is_empty() && self.invalid_device_ids.is_empty();
-        if names(&self.nonmember_device_ids) {
-            Some(Import::OwnedByOther)
-        } else if names(&self.invalid_device_ids) {
-            Some(Import::Invalid)
-        } else if names(&self.existing_device_ids) {
-            Some(Import::AlreadyMember)
-        } else if names(&self.updated_device_ids) || self.updated == Some(1) {
-            Some(Import::Added)
-        } else if self.updated == Some(0) && nobody_refused {
-            Some(Import::AlreadyMember)
-        } else {
-            None
+impl Cloud {
+    /// `GET /v1/products/P/devices`, page by page, or `GET /v1/devices`, as it comes: all devices of the
+    /// fleet. Takes the same memory however many there are.
+    ///
+    /// # Errors
+    ///
+    /// `ProductNotVisible` when the product does not exist or this client may not see it,
+    /// `Configuration` without a user's token for the user's own, besides what can go wrong in any call;
+    /// also after some devices.
+    pub fn devices(
+        &self,
+        fleet: &Fleet,
+    ) -> impl Stream<Item = Result<Listed<DeviceRecord>, CloudError>> + use<> {
+        match fleet {
+            Fleet::Product(product) => {
+                let path = ["v1", "products", product.as_str(), "devices"].map(str::to_owned);
+                self.in_pages(path.into(), DEVICES).left_stream()
+            }
+            Fleet::Own => self.as_it_comes(&["v1", "devices"], DEVICES).right_stream(),
         }
     }
-}
 
-impl Cloud {
+    /// The record of one device of the fleet, with its own text, or nothing as for [`Cloud::device`].
+    ///
+    /// # Errors
+    ///
+    /// `Configuration` without a user's token for the user's own, besides what can go wrong in any call.
+    pub async fn device_of(
+        &self,
+        fleet: &Fleet,
+        id: &DeviceId,
+        deadline: Deadline,
+    ) -> Result<Option<Listed<DeviceRecord>>, CloudError> {
+        match self.send_as(fleet.subject(), &Call::get(&fleet.path(id, &[])), deadline).await {
+            Err(error) if error.is_not_visible() => Ok(None),
+            answer => answer?.read_listed(DEVICES.what, WireDevice::parse).map(Some),
+        }
+    }
+
     /// `GET /v1/products/P/devices/D`: the record, or nothing for a device that is not in the product
     /// or that the token may not see, which the cloud does not tell apart.
     ///
@@ -149,7 +196,8 @@ impl Cloud {
         self.record(Subject::User, &["v1", "devices", id.as_str()], deadline).await
     }
 
-    /// `GET /v1/devices` with the user's own token: all devices of the user's.
+    /// `GET /v1/devices` with the user's own token: all devices of the user's, who has few; see
+    /// [`Cloud::devices`] for many.
     ///
     /// # Errors
     ///
@@ -159,25 +207,6 @@ impl Cloud {
         answer.read("a list of devices", |devices: Vec<WireDevice>| {
             devices.into_iter().map(WireDevice::parse).collect()
         })
-    }
-
-    /// `POST /v1/products/P/devices`: makes the device a member of the product.
-    ///
-    /// # Errors
-    ///
-    /// `ProductNotVisible` when the product does not exist or this client may not see it, besides what
-    /// can go wrong in any call. A device that was not taken is an answer, not an error.
-    pub async fn import(
-        &self,
-        product: &ProductRef,
-        id: &DeviceId,
-        deadline: Deadline,
-    ) -> Result<Import, CloudError> {
-        let path = ["v1", "products", product.as_str(), "devices"];
-        let form = [("id", id.as_str())];
-        let call = Call::repeatable_post(&path, &form).about(Kind::OfProduct);
-        let answer = self.send_as(Subject::Product, &call, deadline).await?;
-        answer.read("the result of an import", |wire: ImportAnswer| wire.fate_of(id))
     }
 
     /// `DELETE /v1/products/P/devices/D/owner`: takes the owner off; the device stays in the product.
@@ -229,15 +258,19 @@ pub(super) fn number<'de, D: Deserializer<'de>>(field: D) -> Result<Option<u64>,
     Ok(field.as_u64().or_else(|| field.as_str()?.trim().parse().ok()))
 }
 
-/// The texts in a list; null is an empty one.
-fn ids<'de, D: Deserializer<'de>>(field: D) -> Result<Vec<String>, D::Error> {
-    Ok(Option::deserialize(field)?.unwrap_or_default())
-}
-
 /// A text that says something; blank, null or of another type is as good as none.
 pub(super) fn text<'de, D: Deserializer<'de>>(field: D) -> Result<Option<String>, D::Error> {
     let field = Value::deserialize(field)?;
     Ok(field.as_str().filter(|text| !text.trim().is_empty()).map(str::to_owned))
+}
+
+/// Names in a list, or as the fields of an object; anything else has none.
+fn names<'de, D: Deserializer<'de>>(field: D) -> Result<Vec<String>, D::Error> {
+    Ok(match Value::deserialize(field)? {
+        Value::Array(names) => names.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        Value::Object(fields) => fields.into_iter().map(|(name, _)| name).collect(),
+        _ => Vec::new(),
+    })
 }
 
 fn flag<'de, D: Deserializer<'de>>(field: D) -> Result<Option<bool>, D::Error> {
@@ -258,50 +291,6 @@ mod tests {
 
     fn id() -> DeviceId {
         DeviceId::parse(ID).unwrap()
-    }
-
-    async fn import(status: u16, body: &str) -> Result<Import, CloudError> {
-        let server = Scripted::start().await;
-        server.expect("POST /v1/products/1319/devices", status, &body.replace("ID", ID));
-        let import = signed_in_cloud(&server).import(&product(), &id(), soon()).await;
-        assert_eq!(server.seen()[0].body, format!("id={ID}"));
-        import
-    }
-
-    #[tokio::test]
-    async fn every_form_of_an_imports_answer_is_understood() {
-        for (body, fate) in [
-            (r#"{"updated":1,"nonmemberDeviceIds":[],"invalidDeviceIds":[]}"#, Import::Added),
-            (r#"{"updated":"1","nonmemberDeviceIds":null}"#, Import::Added),
-            (
-                r#"{"updated":1,"updatedDeviceIds":["ID"],"existingDeviceIds":[],"nonmemberDeviceIds":[],"invalidDeviceIds":[]}"#,
-                Import::Added,
-            ),
-            (
-                r#"{"updated":0,"updatedDeviceIds":[],"existingDeviceIds":["ID"],"nonmemberDeviceIds":[],"invalidDeviceIds":[]}"#,
-                Import::AlreadyMember,
-            ),
-            (r#"{"updated":1,"existingDeviceIds":["ID"]}"#, Import::AlreadyMember),
-            (r#"{"updated":0,"nonmemberDeviceIds":[],"invalidDeviceIds":[]}"#, Import::AlreadyMember),
-            (r#"{"updated":0,"nonmemberDeviceIds":["ID"],"invalidDeviceIds":[]}"#, Import::OwnedByOther),
-            (
-                r#"{"updated":0,"nonmemberDeviceIds":[],"invalidDeviceIds":["3B0021001747353236343033"]}"#,
-                Import::Invalid,
-            ),
-        ] {
-            assert_eq!(import(200, body).await.unwrap(), fate, "{body}");
-        }
-    }
-
-    #[tokio::test]
-    async fn an_import_that_says_nothing_of_the_device_is_garbled() {
-        for body in
-            ["{}", "[]", "", r#"{"updated":0,"nonmemberDeviceIds":["other"]}"#, "<title>Log in</title>"]
-        {
-            assert_eq!(import(200, body).await.unwrap_err().code, FailureCode::CloudGarbled, "{body}");
-        }
-        assert_eq!(import(404, "").await.unwrap_err().code, FailureCode::ProductNotVisible);
-        assert_eq!(import(400, "").await.unwrap_err().code, FailureCode::CloudRefused);
     }
 
     #[tokio::test]

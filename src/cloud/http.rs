@@ -5,14 +5,15 @@ use std::{borrow::Cow, error::Error, io, time::Duration};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use reqwest::{
     Method, StatusCode,
-    header::{HeaderMap, LOCATION, RETRY_AFTER},
+    header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER},
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
 use super::{
-    AccessToken, ApiUrl, Cloud, CloudError, OAuthClient,
+    AccessToken, ApiUrl, Cloud, CloudError, Listed, OAuthClient,
+    elements::Elements,
     sign_in_guard::{SignInGuard, Verdict},
     trace::Try,
     words::{error_word, json_words, outline, read_json, words},
@@ -21,9 +22,10 @@ use crate::model::{Deadline, FailureCode, guard_for_now};
 
 /// How long one try may take; a healthy answer takes well under a second.
 const TRY: Duration = Duration::from_secs(10);
-/// The longest answer that is read. A developer's own devices come in one answer, at some 700 bytes
-/// each; everything else is far smaller.
-const MOST: usize = 4 << 20;
+/// How long one try may take when a device has to answer; the cloud gives it half a minute.
+const TRY_OF_DEVICE: Duration = Duration::from_secs(45);
+/// The longest answer that is read as a whole, and the longest record of a list that is read as it comes.
+pub(super) const MOST: usize = 4 << 20;
 /// What the HTTP client (`hyper-util`, `client/legacy/connect/proxy/tunnel.rs`) says of what goes wrong at
 /// a proxy: of anything, of its 407, and when it cannot be reached. There is no type that can be named.
 const AT_PROXY: &str = "tunnel error: ";
@@ -60,6 +62,8 @@ pub(super) enum Kind {
     CreateCustomer,
     /// 403 and 404 tell of the product, not of something in it.
     OfProduct,
+    /// Something that a device has or does, which the cloud may have to ask it for.
+    OfDevice,
     /// Anything else.
     Other,
 }
@@ -70,28 +74,58 @@ pub(super) struct Call<'a> {
     pub method: Method,
     /// The path's segments, not yet encoded.
     pub path: &'a [&'a str],
-    /// Form-encoded into the body of a POST.
-    pub form: &'a [(&'a str, &'a str)],
+    /// Never a secret: addresses get logged on the way.
+    pub query: &'a [(&'a str, &'a str)],
+    pub body: Body<'a>,
     /// Whether it may be sent again when it is not known what became of it.
     pub repeatable: bool,
 }
 
+/// What a request carries.
+#[derive(Clone, Copy)]
+pub(super) enum Body<'a> {
+    Nothing,
+    Form(&'a [(&'a str, &'a str)]),
+    /// A plain text, as the field `file` of `multipart/form-data`.
+    File(&'a str),
+}
+
 impl<'a> Call<'a> {
     pub(super) fn get(path: &'a [&'a str]) -> Self {
-        Self { kind: Kind::Other, method: Method::GET, path, form: &[], repeatable: true }
+        let (kind, query, body) = (Kind::Other, &[][..], Body::Nothing);
+        Self { kind, method: Method::GET, path, query, body, repeatable: true }
     }
 
     /// Whether it may be repeated must be known for each: see the module's documentation.
     pub(super) fn repeatable_post(path: &'a [&'a str], form: &'a [(&'a str, &'a str)]) -> Self {
-        Self { kind: Kind::Other, method: Method::POST, path, form, repeatable: true }
+        Self { method: Method::POST, body: Body::Form(form), ..Self::get(path) }
+    }
+
+    /// A post whose second coming would do something more.
+    pub(super) fn single_post(path: &'a [&'a str], form: &'a [(&'a str, &'a str)]) -> Self {
+        Self { repeatable: false, ..Self::repeatable_post(path, form) }
+    }
+
+    pub(super) fn put(path: &'a [&'a str], form: &'a [(&'a str, &'a str)]) -> Self {
+        Self { method: Method::PUT, body: Body::Form(form), ..Self::get(path) }
     }
 
     pub(super) fn delete(path: &'a [&'a str]) -> Self {
-        Self { kind: Kind::Other, method: Method::DELETE, path, form: &[], repeatable: true }
+        Self { method: Method::DELETE, ..Self::get(path) }
+    }
+
+    pub(super) fn asking(self, query: &'a [(&'a str, &'a str)]) -> Self {
+        Self { query, ..self }
     }
 
     pub(super) fn about(self, kind: Kind) -> Self {
         Self { kind, ..self }
+    }
+
+    /// How long one try may take.
+    fn limit(&self, deadline: Deadline) -> Duration {
+        let limit = if self.kind == Kind::OfDevice { TRY_OF_DEVICE } else { TRY };
+        limit.min(deadline.left())
     }
 
     /// As it is named in errors.
@@ -114,6 +148,7 @@ pub(super) struct Answer {
     call: String,
     status: u16,
     json: Value,
+    body: Vec<u8>,
 }
 
 impl Answer {
@@ -129,10 +164,85 @@ impl Answer {
         parse: impl FnOnce(Wire) -> Option<T>,
     ) -> Result<T, CloudError> {
         // Serde's own words may repeat values, tokens among them; so they are left out.
-        Wire::deserialize(&self.json).ok().and_then(parse).ok_or_else(|| {
-            let said = format!("not {what}, but {}", outline(&self.json));
-            CloudError::new(FailureCode::CloudGarbled, &self.call, Some(self.status), said)
-        })
+        Wire::deserialize(&self.json).ok().and_then(parse).ok_or_else(|| self.is_not(what))
+    }
+
+    /// The same for one record, with its own text.
+    pub(super) fn read_listed<Wire: DeserializeOwned, T>(
+        self,
+        what: &str,
+        parse: impl FnOnce(Wire) -> Option<T>,
+    ) -> Result<Listed<T>, CloudError> {
+        let json = String::from_utf8_lossy(self.body.trim_ascii()).into_owned();
+        self.read(what, parse).map(|record| Listed { record, json })
+    }
+
+    /// The records of the list that the answer is, or that it has under one of these names, each as its
+    /// own text.
+    pub(super) fn elements(&self, fields: &'static [&'static str]) -> Result<Vec<String>, CloudError> {
+        let mut elements = Elements::new(fields);
+        elements.feed(&self.body);
+        if !elements.found() {
+            return Err(self.is_not("a list"));
+        }
+        Ok(std::iter::from_fn(|| elements.next()).collect())
+    }
+
+    /// The answer's JSON.
+    pub(super) fn json(&self) -> &Value {
+        &self.json
+    }
+
+    /// The error for an answer that is something else than `what`.
+    pub(super) fn is_not(&self, what: &str) -> CloudError {
+        let said = format!("not {what}, but {}", outline(&self.json));
+        CloudError::new(FailureCode::CloudGarbled, &self.call, Some(self.status), said)
+    }
+}
+
+/// A good answer whose body is still to come, for lists that may be longer than the memory should be.
+pub(super) struct Opened {
+    call: String,
+    kind: Kind,
+    response: reqwest::Response,
+    /// Told of the answer without its records.
+    traced: Try,
+}
+
+impl Opened {
+    /// Waits for more and feeds it to the list; false at the answer's end.
+    pub(super) async fn feed(&mut self, elements: &mut Elements) -> Result<bool, CloudError> {
+        let error = match timeout(TRY, self.response.chunk()).await {
+            Ok(Ok(Some(chunk))) => {
+                elements.feed(&chunk);
+                return Ok(true);
+            }
+            Ok(Ok(None)) => return Ok(false),
+            Ok(Err(error)) => {
+                self.traced.failed(&error);
+                lost(&self.call, &error).error
+            }
+            Err(_) => {
+                let said = format!("the answer stopped: nothing came within {} s", TRY.as_secs());
+                CloudError::new(FailureCode::CloudUnreachable, &self.call, None, said)
+            }
+        };
+        Err(error)
+    }
+
+    /// The error for a record that is something else than `what`.
+    pub(super) fn is_not(&self, record: &str, what: &str) -> CloudError {
+        let is = serde_json::from_str(record).map_or_else(|_| "damaged JSON".into(), |json| outline(&json));
+        let said = format!("not a list, each {what}, but one with {is}");
+        CloudError::new(FailureCode::CloudGarbled, &self.call, Some(self.response.status().as_u16()), said)
+    }
+
+    /// Judges what the answer was beside its records.
+    pub(super) fn judge(mut self, elements: Elements) -> Result<Answer, CloudError> {
+        let (body, too_long) = elements.frame();
+        let raw = Raw { status: self.response.status(), headers: HeaderMap::new(), body, too_long };
+        self.traced.read(self.response.headers(), &raw.body);
+        judge(self.kind, &self.call, &raw).map_err(|trouble| trouble.error)
     }
 }
 
@@ -154,6 +264,56 @@ enum Again {
     Never,
 }
 
+/// The tries of one request, which take turns until it is answered, refused, or its time is up.
+struct Tries<'a, W> {
+    cloud: &'a Cloud,
+    call: &'a Call<'a>,
+    name: String,
+    deadline: Deadline,
+    waits: W,
+    made: u32,
+}
+
+impl<W: Iterator<Item = Duration>> Tries<'_, W> {
+    /// Waits for the turn of the next one.
+    async fn next(&mut self) -> Result<(), CloudError> {
+        if self.deadline.left().is_zero() {
+            let said = format!("not sent: the time for {} was up", self.deadline.name);
+            return Err(CloudError::new(FailureCode::CloudUnreachable, &self.name, None, said));
+        }
+        self.cloud.shared.limits.admit(self.call.kind, &self.name, self.deadline).await?;
+        self.made += 1;
+        Ok(())
+    }
+
+    /// Waits after one that failed, if there is to be another.
+    async fn after(&mut self, trouble: Trouble) -> Result<(), CloudError> {
+        let again = match trouble.again {
+            Again::Always => true,
+            Again::IfRepeatable => self.call.repeatable,
+            Again::Never => false,
+        };
+        let wait = self.waits.next().unwrap_or(TRY).max(trouble.retry_after.unwrap_or_default());
+        if !again || wait >= self.deadline.left() {
+            return Err(trouble.error);
+        }
+        let why = match trouble.error.status {
+            Some(status) => format!("{status}: {}", trouble.error.said),
+            None => trouble.error.said.clone(),
+        };
+        let (call, tries) = (self.name.clone(), self.made);
+        tracing::debug!(call, why, tries, ?wait, "trying again");
+        if trouble.error.code == FailureCode::LimitsHit {
+            self.cloud.shared.limits.pushed_back(self.call.kind, wait);
+        }
+        if let Some(listener) = &self.cloud.listener {
+            listener(&RetryNotice { call, why, tries, wait });
+        }
+        sleep(wait).await;
+        Ok(())
+    }
+}
+
 impl Cloud {
     /// Sends a request until it is answered, refused, or its time is up.
     pub(super) async fn send(
@@ -162,42 +322,45 @@ impl Cloud {
         signature: Signature<'_>,
         deadline: Deadline,
     ) -> Result<Answer, CloudError> {
-        let name = call.name(&self.shared.api_url);
-        let mut waits = backoff().build();
-        let mut tries = 0;
+        let mut tries = self.tries(call, deadline)?;
         loop {
-            if deadline.left().is_zero() {
-                let said = format!("not sent: the time for {} was up", deadline.name);
-                return Err(CloudError::new(FailureCode::CloudUnreachable, &name, None, said));
-            }
-            self.shared.limits.admit(call.kind, &name, deadline).await?;
-            tries += 1;
-            let trouble = match self.try_once(call, &name, signature, deadline).await {
+            tries.next().await?;
+            match self.try_once(call, &tries.name, signature, deadline).await {
                 Ok(answer) => return Ok(answer),
-                Err(trouble) => trouble,
-            };
-            let again = match trouble.again {
-                Again::Always => true,
-                Again::IfRepeatable => call.repeatable,
-                Again::Never => false,
-            };
-            let wait = waits.next().unwrap_or(TRY).max(trouble.retry_after.unwrap_or_default());
-            if !again || wait >= deadline.left() {
-                return Err(trouble.error);
+                Err(trouble) => tries.after(trouble).await?,
             }
-            let why = match trouble.error.status {
-                Some(status) => format!("{status}: {}", trouble.error.said),
-                None => trouble.error.said.clone(),
-            };
-            tracing::debug!(call = name, why, tries, ?wait, "trying again");
-            if trouble.error.code == FailureCode::LimitsHit {
-                self.shared.limits.pushed_back(call.kind, wait);
-            }
-            if let Some(listener) = &self.listener {
-                listener(&RetryNotice { call: name.clone(), why, tries, wait });
-            }
-            sleep(wait).await;
         }
+    }
+
+    /// The same for a list that is read as it comes. What goes wrong after its beginning is not tried
+    /// again, as a part of it is with the caller by then.
+    pub(super) async fn open(
+        &self,
+        call: &Call<'_>,
+        token: &AccessToken,
+        deadline: Deadline,
+    ) -> Result<Opened, CloudError> {
+        let mut tries = self.tries(call, deadline)?;
+        loop {
+            tries.next().await?;
+            match self.try_to_open(call, &tries.name, token, deadline).await {
+                Ok(opened) => return Ok(opened),
+                Err(trouble) => tries.after(trouble).await?,
+            }
+        }
+    }
+
+    fn tries<'a>(
+        &'a self,
+        call: &'a Call<'a>,
+        deadline: Deadline,
+    ) -> Result<Tries<'a, impl Iterator<Item = Duration> + use<>>, CloudError> {
+        let name = call.name(&self.shared.api_url);
+        // A URL's path cannot hold them: the call would be another one.
+        if call.path.iter().any(|segment| segment.is_empty() || matches!(*segment, "." | "..")) {
+            return Err(CloudError::settings(&name, "not sent: a name in its path is empty, or dots alone"));
+        }
+        Ok(Tries { cloud: self, call, name, deadline, waits: backoff().build(), made: 0 })
     }
 
     async fn try_once(
@@ -216,14 +379,11 @@ impl Cloud {
             Some(guard) => Some(guard.enter(name, deadline).await.map_err(Trouble::last)?),
             None => None,
         };
-        let limit = TRY.min(deadline.left());
+        let limit = call.limit(deadline);
         let answer = match timeout(limit, self.exchange(call, signature)).await {
             Ok(Ok(raw)) => judge(call.kind, name, &raw),
             Ok(Err(error)) => Err(lost(name, &error)),
-            Err(_) => {
-                let said = format!("no answer within {:.1} s", limit.as_secs_f32());
-                Err(Trouble::on_the_way(name, Again::IfRepeatable, said))
-            }
+            Err(_) => Err(Trouble::silence(name, limit)),
         };
         if let Some((guard, permit)) = guard.zip(permit) {
             let verdict = match &answer {
@@ -237,8 +397,47 @@ impl Cloud {
         answer
     }
 
+    async fn try_to_open(
+        &self,
+        call: &Call<'_>,
+        name: &str,
+        token: &AccessToken,
+        deadline: Deadline,
+    ) -> Result<Opened, Trouble> {
+        let limit = call.limit(deadline);
+        let open = async {
+            let (client, request) = self.request(call, Signature::Bearer(token)).build_split();
+            let request = request?;
+            let mut traced = Try::of(&request);
+            let response = client.execute(request).await.inspect_err(|error| traced.failed(error))?;
+            traced.answered(&response);
+            if response.status().is_success() {
+                return Ok(Ok(Opened { call: name.to_owned(), kind: call.kind, response, traced }));
+            }
+            let raw = read(response).await?;
+            traced.read(&raw.headers, &raw.body);
+            Ok(Err(raw))
+        };
+        match timeout(limit, open).await {
+            Ok(Ok(Ok(opened))) => Ok(opened),
+            Ok(Ok(Err(raw))) => match judge(call.kind, name, &raw) {
+                Err(trouble) => Err(trouble),
+                Ok(answer) => Err(Trouble::last(answer.is_not("a list"))),
+            },
+            Ok(Err(error)) => Err(lost(name, &error)),
+            Err(_) => Err(Trouble::silence(name, limit)),
+        }
+    }
+
     async fn exchange(&self, call: &Call<'_>, signature: Signature<'_>) -> reqwest::Result<Raw> {
-        let url = self.shared.api_url.join(call.path);
+        receive(self.request(call, signature)).await
+    }
+
+    fn request(&self, call: &Call<'_>, signature: Signature<'_>) -> reqwest::RequestBuilder {
+        let mut url = self.shared.api_url.join(call.path);
+        if !call.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(call.query);
+        }
         let mut request = self.shared.http.request(call.method.clone(), url);
         // Both mark the header as sensitive, which keeps it out of logs and HTTP/2's tables.
         request = match signature {
@@ -251,10 +450,18 @@ impl Cloud {
                 request.bearer_auth(token.expose())
             }
         };
-        if call.method == Method::POST {
-            request = request.form(call.form);
+        match call.body {
+            Body::Nothing => request,
+            Body::Form(form) => request.form(form),
+            Body::File(text) => {
+                let boundary = format!("provision-{:032x}", fastrand::u128(..));
+                let kind = format!("multipart/form-data; boundary={boundary}");
+                request.header(CONTENT_TYPE, kind).body(format!(
+                    "--{boundary}\r\ncontent-disposition: form-data; name=\"file\"; filename=\"ids.txt\"\r\n\
+                     content-type: text/plain\r\n\r\n{text}\r\n--{boundary}--\r\n"
+                ))
+            }
         }
-        receive(request).await
     }
 }
 
@@ -263,7 +470,12 @@ pub(super) async fn receive(request: reqwest::RequestBuilder) -> reqwest::Result
     let (client, request) = request.build_split();
     let request = request?;
     let mut traced = Try::of(&request);
-    let answer = read_answer(client.execute(request), &mut traced).await;
+    let answer = async {
+        let response = client.execute(request).await?;
+        traced.answered(&response);
+        read(response).await
+    };
+    let answer = answer.await;
     match &answer {
         Ok(raw) => traced.read(&raw.headers, &raw.body),
         Err(error) => traced.failed(error),
@@ -271,12 +483,8 @@ pub(super) async fn receive(request: reqwest::RequestBuilder) -> reqwest::Result
     answer
 }
 
-async fn read_answer(
-    response: impl Future<Output = reqwest::Result<reqwest::Response>>,
-    traced: &mut Try,
-) -> reqwest::Result<Raw> {
-    let mut response = response.await?;
-    traced.answered(&response);
+/// Reads an answer to its end, or as far as it is needed.
+async fn read(mut response: reqwest::Response) -> reqwest::Result<Raw> {
     let mut raw = Raw {
         status: response.status(),
         headers: std::mem::take(response.headers_mut()),
@@ -307,6 +515,11 @@ impl Trouble {
     fn on_the_way(name: &str, again: Again, said: String) -> Self {
         let error = CloudError::new(FailureCode::CloudUnreachable, name, None, said);
         Self { error, again, retry_after: None }
+    }
+
+    fn silence(name: &str, limit: Duration) -> Self {
+        let said = format!("no answer within {:.1} s", limit.as_secs_f32());
+        Self::on_the_way(name, Again::IfRepeatable, said)
     }
 }
 
@@ -350,14 +563,14 @@ pub(super) fn judge(kind: Kind, name: &str, raw: &Raw) -> Result<Answer, Trouble
             again,
             retry_after: None,
         })?;
-        return Ok(Answer { call: name.to_owned(), status, json });
+        return Ok(Answer { call: name.to_owned(), status, json, body: raw.body.clone() });
     }
     let says = |what: &str| error_word(&raw.body).is_some_and(|word| word == what);
     let invalid_client = || says("invalid_client");
     if status == 403 && kind == Kind::LogIn && says("mfa_required") {
         // Serde has read it once already.
         let json = serde_json::from_slice(&raw.body).unwrap_or_default();
-        return Ok(Answer { call: name.to_owned(), status, json });
+        return Ok(Answer { call: name.to_owned(), status, json, body: raw.body.clone() });
     }
     let (code, again) = match status {
         400..=499 if invalid_client() => (FailureCode::SignInRefused, Again::Never),
@@ -369,6 +582,8 @@ pub(super) fn judge(kind: Kind, name: &str, raw: &Raw) -> Result<Answer, Trouble
         403 | 404 if matches!(kind, Kind::OfProduct | Kind::CreateCustomer) => {
             (FailureCode::ProductNotVisible, Again::Never)
         }
+        400 | 404 | 408 if kind == Kind::OfDevice => (of_device(&raw.body), Again::Never),
+        403 if kind == Kind::OfDevice => (FailureCode::DeviceNotVisible, Again::Never),
         429 => (FailureCode::LimitsHit, Again::IfRepeatable),
         408 | 500..=599 => (FailureCode::CloudUnreachable, Again::IfRepeatable),
         300..=499 => (FailureCode::CloudRefused, Again::Never),
@@ -377,6 +592,19 @@ pub(super) fn judge(kind: Kind, name: &str, raw: &Raw) -> Result<Answer, Trouble
     let said = if raw.status.is_redirection() { redirect_words(&raw.headers) } else { words(&raw.body) };
     let error = CloudError::new(code, name, Some(status), said);
     Err(Trouble { error, again, retry_after: retry_after(&raw.headers) })
+}
+
+/// What a refusal that may be the device's own means: only its words tell.
+fn of_device(body: &[u8]) -> FailureCode {
+    let said = words(body).to_lowercase();
+    let has = |word| said.contains(word);
+    if has("timed out") || has("not connected") || has("not online") || has("offline") {
+        FailureCode::DeviceOffline
+    } else if has("unknown variable") || has("variable not found") || (has("function") && has("not found")) {
+        FailureCode::UnknownName
+    } else {
+        FailureCode::DeviceNotVisible
+    }
 }
 
 /// The JSON of a good answer; null if it is empty.

@@ -42,7 +42,7 @@ impl Limits {
         match kind {
             Kind::SignIn | Kind::CustomerSignIn | Kind::LogIn | Kind::OneTimeCode => Some(&self.sign_ins),
             Kind::CreateCustomer | Kind::OfTokens => Some(&self.customers),
-            Kind::OfProduct | Kind::Other => None,
+            Kind::OfProduct | Kind::OfDevice | Kind::Other => None,
         }
     }
 

@@ -10,7 +10,8 @@
 //! | `roots` | authorities that are trusted besides the computer's own |
 //! | `trace` | each try as a redacted line of JSON |
 //! | `error`, `words` | what went wrong, and what the cloud said about it |
-//! | `products`, `devices`, `customers`, `claim_codes`, `access_tokens`, `oauth_clients`, `login` | the calls |
+//! | `list`, `elements` | lists of any length, each record with its own text |
+//! | `products`, `organizations`, `devices`, `device_actions`, `import`, `customers`, `claim_codes`, `access_tokens`, `oauth_clients`, `login` | the calls |
 //! | `any_call` | any other call, for people who know what they want |
 //!
 //! # What is relied on
@@ -47,7 +48,12 @@
 //! differ by server: `online` or `connected`; `owner` may be null, empty or missing.
 //! `POST /v1/products/P/devices` with `id=D` answers `updated` and up to four lists of ids
 //! (`updatedDeviceIds`, `existingDeviceIds`, `nonmemberDeviceIds`, `invalidDeviceIds`); older servers
-//! leave the first two out. `DELETE /v1/products/P/devices/D/owner` takes the owner off.
+//! leave the first two out; several go as the field `file` of `multipart/form-data`, an id on each line.
+//! `DELETE /v1/products/P/devices/D/owner` takes the owner off, `DELETE /v1/products/P/devices/D` takes
+//! the device out, `DELETE /v1/devices/D` gives up a developer's own. `GET /v1/products/P/devices` comes
+//! in pages (`page`, `perPage`), whose number is `meta.total_pages`; `GET /v1/devices` is one bare list.
+//! A variable or function of a device that is not online ends in 404 or 408 with "timed out", one that
+//! its firmware does not have in 404 with other words: the words alone tell the two apart.
 //!
 //! **Customers.** `POST /v1/products/P/customers` takes HTTP Basic, not the bearer token, and with
 //! `no_password=true` makes a shadow customer, whose token is the answer. The words for a customer
@@ -59,7 +65,7 @@
 //! `POST /v1/device_claims` with a developer's, answers a `claim_code` of 63 characters. It works once,
 //! for whichever device presents it first.
 //!
-//! **Safe to repeat.** Every call here: a second import finds a member, a second creation finds a
+//! **Safe to repeat.** Every call here but a function's and a request for transfer: a second import finds a member, a second creation finds a
 //! customer that exists, a second token or claim code leaves an unused one behind.
 
 mod access_tokens;
@@ -69,13 +75,17 @@ mod auth;
 mod claim_codes;
 mod client;
 mod customers;
+mod device_actions;
 mod devices;
+mod elements;
 mod error;
 mod http;
+mod import;
 mod limits;
 mod list;
 mod login;
 mod oauth_clients;
+mod organizations;
 mod ownership;
 mod products;
 mod roots;
@@ -91,12 +101,15 @@ pub use any_call::{AnyAnswer, AnyBody, AnyCall, ApiPath, TokenIn, Who};
 pub use api_url::ApiUrl;
 pub use client::{Cloud, CloudSettings, OAuthClient};
 pub use customers::CustomerWas;
-pub use devices::{DeviceRecord, Import};
+pub use device_actions::{Claimed, SerialNumber};
+pub use devices::{DeviceRecord, Fleet};
 pub use error::CloudError;
 pub use http::RetryNotice;
+pub use import::Import;
 pub use list::Listed;
 pub use login::{HalfLogin, LogIn, Login, LoginStore};
 pub use oauth_clients::{ClientRecord, NewClient};
+pub use organizations::Organization;
 pub use products::Product;
 pub use reqwest::Method;
 pub use roots::RootCertificates;

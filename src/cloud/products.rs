@@ -4,13 +4,15 @@ use std::{
 };
 
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::{sync::OnceCell, time::timeout_at};
 
 use super::{
-    Cloud, CloudError,
+    Cloud, CloudError, Listed,
     auth::Subject,
     devices::{number, platform, text},
     http::{Call, Kind},
+    list::Kindred,
 };
 use crate::model::{Deadline, FailureCode, Platform, ProductRef};
 
@@ -25,6 +27,8 @@ pub struct Product {
     pub name: String,
     /// The one platform whose devices it takes.
     pub platform: Option<Platform>,
+    /// The organization that it belongs to, if any; from outside, as is.
+    pub organization: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -36,9 +40,12 @@ struct ProductAnswer {
 #[serde(untagged)]
 enum OneOrList {
     // First, as serde would also read a list as a product's fields in their order.
-    List([WireProduct; 1]),
-    One(WireProduct),
+    List([Value; 1]),
+    One(Value),
 }
+
+const PRODUCTS: Kindred<WireProduct, Product> =
+    Kindred { what: "a product", fields: &["products", "product"], parse: WireProduct::parse };
 
 #[derive(Deserialize)]
 struct WireProduct {
@@ -50,6 +57,20 @@ struct WireProduct {
     name: Option<String>,
     #[serde(default, deserialize_with = "number")]
     platform_id: Option<u64>,
+    #[serde(default, alias = "organization", deserialize_with = "text")]
+    org: Option<String>,
+}
+
+impl WireProduct {
+    fn parse(self) -> Option<Product> {
+        Some(Product {
+            id: self.id?,
+            slug: self.slug.unwrap_or_default(),
+            name: self.name.unwrap_or_default(),
+            platform: platform(self.platform_id),
+            organization: self.org,
+        })
+    }
 }
 
 /// The products that were read.
@@ -87,18 +108,50 @@ impl Cloud {
     /// `ProductNotVisible` when it does not exist or this client may not see it, besides what can go
     /// wrong in any call.
     pub async fn product(&self, product: &ProductRef, deadline: Deadline) -> Result<Product, CloudError> {
+        Ok(self.product_listed(product, deadline).await?.record)
+    }
+
+    /// The same with its own text.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cloud::product`].
+    pub async fn product_listed(
+        &self,
+        product: &ProductRef,
+        deadline: Deadline,
+    ) -> Result<Listed<Product>, CloudError> {
         let path = ["v1", "products", product.as_str()];
         let call = Call::get(&path).about(Kind::OfProduct);
         let answer = self.send_as(Subject::Product, &call, deadline).await?;
-        answer.read("a product", |ProductAnswer { product }| {
+        answer.read(PRODUCTS.what, |ProductAnswer { product }| {
             let (OneOrList::One(wire) | OneOrList::List([wire])) = product;
-            Some(Product {
-                id: wire.id?,
-                slug: wire.slug.unwrap_or_default(),
-                name: wire.name.unwrap_or_default(),
-                platform: platform(wire.platform_id),
-            })
+            let json = wire.to_string();
+            Some(Listed { record: WireProduct::deserialize(wire).ok()?.parse()?, json })
         })
+    }
+
+    /// `GET /v1/user/products`: the user's products.
+    ///
+    /// # Errors
+    ///
+    /// `Configuration` without a user's token, besides what can go wrong in any call.
+    pub async fn products(&self, deadline: Deadline) -> Result<Vec<Listed<Product>>, CloudError> {
+        PRODUCTS.of(&self.send_as(Subject::User, &Call::get(&["v1", "user", "products"]), deadline).await?)
+    }
+
+    /// `GET /v1/orgs/ORG/products`: an organization's products; it is named by its slug.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Cloud::products`].
+    pub async fn organization_products(
+        &self,
+        organization: &str,
+        deadline: Deadline,
+    ) -> Result<Vec<Listed<Product>>, CloudError> {
+        let path = ["v1", "orgs", organization, "products"];
+        PRODUCTS.of(&self.send_as(Subject::User, &Call::get(&path), deadline).await?)
     }
 }
 
@@ -129,9 +182,32 @@ mod tests {
             slug: "my-product".into(),
             name: "Lamp".into(),
             platform: Some(Platform::Photon),
+            organization: None,
         };
         assert_eq!(cloud.product(&product, soon()).await.unwrap(), lamp);
         assert_eq!(cloud.product(&product, soon()).await.unwrap(), lamp);
+    }
+
+    #[tokio::test]
+    async fn products_are_listed_in_both_forms_with_their_own_texts() {
+        let server = Scripted::start().await;
+        let lamp = r#"{"slug":"lamp","id":1319,"org":"acme","new":1.0}"#;
+        server.expect("GET /v1/user/products", 200, &format!(r#"{{"products":[{lamp}]}}"#));
+        server.expect("GET /v1/orgs/ac%20me/products", 200, &format!(r#"{{"product":[{lamp},{lamp}]}}"#));
+        server.expect("GET /v1/user/products", 200, r#"{"products":[]}"#);
+        server.expect("GET /v1/user/products", 200, r#"{"devices":[]}"#);
+        server.expect("GET /v1/user/products", 200, r#"{"products":[{"slug":"lamp"}]}"#);
+        let cloud = signed_in_cloud(&server);
+        let listed = cloud.products(soon()).await.unwrap();
+        assert_eq!((listed[0].record.id, listed[0].json.as_str()), (1319, lamp));
+        assert_eq!(listed[0].record.organization.as_deref(), Some("acme"));
+        assert_eq!(cloud.organization_products("ac me", soon()).await.unwrap().len(), 2);
+        assert_eq!(cloud.products(soon()).await.unwrap(), []);
+        for said in
+            ["not a list, but JSON with devices", "not a list, each a product, but JSON with products"]
+        {
+            assert_eq!(cloud.products(soon()).await.unwrap_err().said, said);
+        }
     }
 
     #[tokio::test]

@@ -80,6 +80,12 @@ pub enum FailureCode {
     OwnedByOther,
     /// The device belongs to another product.
     InOtherProduct,
+    /// The cloud has no such device, or does not show it to this token; it does not tell the two apart.
+    DeviceNotVisible,
+    /// The device has no session with the cloud, so it cannot be asked.
+    DeviceOffline,
+    /// The device's firmware has no variable or function of this name.
+    UnknownName,
     /// Some of several did not succeed.
     PartlyFailed,
     /// Another run, perhaps of another bench, works on this device.

@@ -711,6 +711,7 @@ pub(crate) mod tests {
                     slug: "lamp".into(),
                     name: "Lamp".into(),
                     platform: Some(Platform::Photon),
+                    organization: None,
                 })),
                 record: Some(Ok(None)),
                 ..CloudSide::default()
@@ -730,6 +731,12 @@ pub(crate) mod tests {
             last_heard: None,
             quarantined: false,
             denied: false,
+            development: false,
+            notes: None,
+            firmware: None,
+            serial_number: None,
+            variables: Vec::new(),
+            functions: Vec::new(),
         }
     }
 
