@@ -143,6 +143,7 @@ mod tests {
                 firmware: None,
                 customer: None,
                 product: None,
+                settled: false,
                 already,
                 dry_run: false,
             })

@@ -52,7 +52,7 @@ pub fn code(failure: FailureCode) -> u8 {
         | F::CloudRefused
         | F::CloudGarbled => CLOUD_REFUSED,
         F::CloudUnreachable | F::NotSecure | F::LimitsHit => CLOUD_UNREACHABLE,
-        F::NotVerified | F::BackToListening => NOT_VERIFIED,
+        F::NotVerified | F::NotSettled | F::BackToListening => NOT_VERIFIED,
         F::OwnedByOther | F::InOtherProduct => SOMEBODY_ELSES,
         F::PartlyFailed => PARTLY_FAILED,
         F::LedgerUnusable | F::LedgerNewer => LEDGER,

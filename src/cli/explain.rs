@@ -75,6 +75,9 @@ pub fn hint(failure: &Failure) -> String {
         F::NotVerified => {
             "look at the status LED. Blinking green: it cannot join Wi-Fi (password, 5 GHz, hidden network). Breathing green, or cyan with red: Wi-Fi works, the cloud handshake fails (keys). Breathing cyan: online; run this again"
         }
+        F::NotSettled => {
+            "the device is its owner's; leave it plugged in until the status LED breathes cyan (magenta: an update is under way)"
+        }
         F::BackToListening => {
             "give the board Wi-Fi that it can join, then run this again (the status LED blinks dark blue while it listens)"
         }

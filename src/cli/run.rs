@@ -51,6 +51,17 @@ pub struct Args {
     /// How long to wait for the cloud to show the new owner [default: 2m]
     #[arg(long, value_name = "TIME", value_parser = parse_duration, hide_short_help = true)]
     timeout: Option<Duration>,
+    /// Pass only once the firmware update is over, too, that the first connection may start; by TIME at the
+    /// latest
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = parse_duration,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "15m"
+    )]
+    settle: Option<Duration>,
 }
 
 /// Whose the device shall be.
@@ -147,6 +158,7 @@ fn job(args: &Args, settings: &Settings) -> Result<Job, Failure> {
     if let Some(time) = args.timeout.or(settings.timeout.as_ref().map(|setting| setting.value)) {
         policy.verify = time;
     }
+    policy.settle = args.settle;
     let device_id = args.wire.device_id.clone();
     Ok(Job { owner, wifi: None, device_id, reclaim: args.reclaim, dry_run: args.dry_run, policy })
 }

@@ -46,10 +46,10 @@ pub struct Args {
     /// What shall go wrong: 'METHOD PATH=ACTION' or '…xN' for the first N times
     ///
     /// For example 'POST /oauth/token=503x2'. ACTION is a status (with :retry-after=SECONDS for 429
-    /// and 503), delay:MS, drop, truncate, or a body, with :STATUS for another than it usually has:
-    /// garbage, html, text, empty, gzip, latin1, endless, refusal, echo. All but delay and truncate take
-    /// -after, to happen when the request was served. In PATH, * is one segment and a
-    /// last ** is all below. Can be given several times.
+    /// and 503), delay:MS, drop, truncate, silent, or a body, with :STATUS for another than it usually
+    /// has: garbage, html, text, empty, gzip, latin1, endless, refusal, echo. All but delay, truncate and
+    /// silent take -after, to happen when the request was served. In PATH, * is one segment and a last **
+    /// is all below. Can be given several times.
     #[arg(long = "fault", value_name = "SPEC")]
     pub faults: Vec<Fault>,
     /// The platform that the product is for: 6 Photon, 8 P1

@@ -10,7 +10,7 @@ use super::announce::announce;
 use crate::{
     cloud::RootCertificates,
     model::{DeviceId, Failure, FailureCode, FirmwareVersion, Platform},
-    sim::photon::{DeviceKey, LeftIn, Network, PhotonConfig, PhotonFault, SimPhoton},
+    sim::photon::{DeviceKey, FirmwareUpdate, LeftIn, Network, PhotonConfig, PhotonFault, SimPhoton},
 };
 
 /// Run a simulated Photon on a pseudo-terminal, and on its own access point if asked to, until Ctrl-C
@@ -76,6 +76,10 @@ pub struct Args {
     /// How long each byte takes to arrive
     #[arg(long, value_name = "MS", default_value_t = 0)]
     byte_latency: u64,
+    /// A firmware update over the air that it gets once it has shown its claim code: milliseconds, with
+    /// :fails behind them for one that does
+    #[arg(long, value_name = "MS")]
+    update: Option<FirmwareUpdate>,
     /// Where somebody left its console: C, C:TYPED, w:ssid, w:security, w:cipher, w:cipher-open, w:password,
     /// w:eap-type, w:username, w:peap-password, w:client-certificate, w:private-key, w:outer-identity,
     /// w:root-ca, scanning, ymodem
@@ -152,6 +156,7 @@ fn config(args: Args) -> Result<PhotonConfig, Failure> {
         relisten_delay: Duration::from_millis(args.relisten_delay),
         scan_delay: Duration::from_millis(args.scan_delay),
         byte_latency: Duration::from_millis(args.byte_latency),
+        update: args.update,
         faults: args.fault,
         left_in: args.left_in,
         ..PhotonConfig::new(device_id)
@@ -221,7 +226,7 @@ mod tests {
             "photon --cloud http://127.0.0.1:1/ --device-id 3B0021001747353236343033 --firmware 0.6.4 --platform 8 \
              --link /tmp/x --claimed --not-listening --wifi-known --serial-number PH --network a:NONE --network \
              b:WPA2_AES:6:-52:secret --connect-delay 1 --claim-delay 2 --relisten-delay 3 --scan-delay 4 \
-             --byte-latency 5 --fault garbage --fault drop:code@3x2 --left-in C:abc --softap-http 127.0.0.1:0 \
+             --byte-latency 5 --update 6:fails --fault garbage --fault drop:code@3x2 --left-in C:abc --softap-http 127.0.0.1:0 \
              --softap-tcp [::1]:5609",
         )
         .unwrap();
@@ -231,6 +236,7 @@ mod tests {
         assert!(config.claimed && !config.listening && config.wifi_known && config.left_in.is_some());
         assert_eq!(config.softap_http.unwrap().to_string(), "127.0.0.1:0");
         assert_eq!(config.softap_tcp.unwrap().to_string(), "[::1]:5609");
+        assert!(config.update.is_some_and(|update| update.fails && update.takes.as_millis() == 6));
         let delays = [
             config.connect_delay,
             config.claim_delay,

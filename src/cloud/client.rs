@@ -5,8 +5,8 @@ use secrecy::{ExposeSecret, SecretString};
 use url::{Url, form_urlencoded};
 
 use super::{
-    AccessToken, ApiUrl, CloudError, RetryNotice, RootCertificates, auth::Tokens, limits::Limits,
-    products::Products, sign_in_guard::SignInGuard,
+    AccessToken, ApiUrl, CloudError, RetryNotice, RootCertificates, auth::Tokens, events::EventStreams,
+    limits::Limits, products::Products, sign_in_guard::SignInGuard,
 };
 use crate::model::guard;
 
@@ -59,6 +59,7 @@ pub(super) struct Shared {
     pub sign_in_guard: SignInGuard,
     pub limits: Limits,
     pub products: Products,
+    pub streams: EventStreams,
 }
 
 impl Cloud {
@@ -81,6 +82,7 @@ impl Cloud {
             sign_in_guard: SignInGuard::new(&api_url, client.as_ref(), cache_dir),
             limits: Limits::new(),
             products: Products::default(),
+            streams: EventStreams::default(),
             api_url,
             client,
             user_token,

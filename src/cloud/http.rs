@@ -643,7 +643,7 @@ fn redirect_words(headers: &HeaderMap) -> String {
 }
 
 /// Seconds or an HTTP date; a date in the past is no wait at all.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));

@@ -9,6 +9,7 @@
 //! | `limits` | keeps under the cloud's rate limits |
 //! | `roots` | authorities that are trusted besides the computer's own |
 //! | `trace` | each try as a redacted line of JSON |
+//! | `events` | what devices do, as it happens: one stream for all who watch |
 //! | `error`, `words` | what went wrong, and what the cloud said about it |
 //! | `list`, `elements` | lists of any length, each record with its own text |
 //! | `products`, `organizations`, `devices`, `device_actions`, `import`, `customers`, `claim_codes`, `access_tokens`, `oauth_clients`, `login` | the calls |
@@ -66,6 +67,12 @@
 //! for whichever device presents it first.
 //!
 //! **Safe to repeat.** Every call here but a function's and a request for transfer: a second import finds a member, a second creation finds a
+//! **Events.** `GET /v1/products/P/events/spark` is an endless answer of server-sent events: `spark/status`
+//! (`online`, `offline`) and `spark/flash/status` (`started`, `success`, `failed`) with the device's id as
+//! `coreid`, for every device of the product; `/v1/devices/events/spark` the same for those that the user
+//! owns. A keep-alive comes at least every 12 s. Events of before the stream was open are not in it.
+//!
+//! **Safe to repeat.** Every call here: a second import finds a member, a second creation finds a
 //! customer that exists, a second token or claim code leaves an unused one behind.
 
 mod access_tokens;
@@ -79,6 +86,7 @@ mod device_actions;
 mod devices;
 mod elements;
 mod error;
+mod events;
 mod http;
 mod import;
 mod limits;
@@ -104,6 +112,7 @@ pub use customers::CustomerWas;
 pub use device_actions::{Claimed, SerialNumber};
 pub use devices::{DeviceRecord, Fleet};
 pub use error::CloudError;
+pub use events::{EventStream, Sign, Watch};
 pub use http::RetryNotice;
 pub use import::Import;
 pub use list::Listed;

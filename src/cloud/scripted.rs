@@ -38,6 +38,8 @@ struct Expected {
     /// Written as is, then the connection is closed.
     reply: Vec<u8>,
     gate: Option<Arc<Semaphore>>,
+    /// Keeps the connection open until it gets a permit.
+    hold: Option<Arc<Semaphore>>,
 }
 
 /// A request that was answered.
@@ -90,8 +92,17 @@ impl Scripted {
         gate
     }
 
+    /// Answers one such request with these bytes, and then says nothing more.
+    pub fn expect_raw_and_hold(&self, line: &str, bytes: &str) -> Arc<Semaphore> {
+        let hold = Arc::new(Semaphore::new(0));
+        let (line, reply) = (line.into(), bytes.into());
+        let expected = Expected { line, reply, gate: None, hold: Some(hold.clone()) };
+        self.state.expected.lock().unwrap().push(expected);
+        hold
+    }
+
     fn script(&self, line: &str, reply: Vec<u8>, gate: Option<Arc<Semaphore>>) {
-        self.state.expected.lock().unwrap().push(Expected { line: line.into(), reply, gate });
+        self.state.expected.lock().unwrap().push(Expected { line: line.into(), reply, gate, hold: None });
     }
 
     /// Waits until this many requests have come.
@@ -137,6 +148,9 @@ async fn serve(mut stream: TcpStream, state: Arc<State>) {
         gate.acquire().await.unwrap().forget();
     }
     let _ = stream.write_all(&expected.reply).await;
+    if let Some(hold) = expected.hold {
+        hold.acquire().await.unwrap().forget();
+    }
 }
 
 async fn read(stream: &mut TcpStream) -> Option<Seen> {

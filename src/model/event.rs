@@ -36,11 +36,13 @@ pub enum Step {
     GoBack,
     /// The cloud says that the device is the customer's.
     Verify,
+    /// The firmware update that its first connection may start is over.
+    Settle,
 }
 
 impl Step {
     /// All steps in the order in which a person reads them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::KnowDevice,
         Self::Listening,
         Self::SignIn,
@@ -55,6 +57,7 @@ impl Step {
         Self::Finish,
         Self::GoBack,
         Self::Verify,
+        Self::Settle,
     ];
 
     /// The step as it stands in JSON: `claim-code`.
@@ -81,6 +84,7 @@ impl fmt::Display for Step {
             Self::Finish => "finish",
             Self::GoBack => "go back",
             Self::Verify => "verify",
+            Self::Settle => "settle",
         })
     }
 }
@@ -147,8 +151,17 @@ pub struct Summary {
     pub product: Option<ProductRef>,
     /// Whether it was so before this run, which then did not touch the board.
     pub already: bool,
+    /// Whether no firmware update is under way any more; not looked at unless it was asked for.
+    pub settled: bool,
     /// Whether this was a dry run, which changes nothing.
     pub dry_run: bool,
+}
+
+impl Summary {
+    /// Whether the board may be about to update its firmware, or at it: then it must keep its power.
+    pub fn may_be_updating(&self) -> bool {
+        self.part == Part::Whole && !self.already && !self.dry_run && !self.settled
+    }
 }
 
 fn platform_name<S: serde::Serializer>(

@@ -76,6 +76,8 @@ pub enum FailureCode {
     NotVerified,
     /// The board came back to listening mode: it knows no Wi-Fi, or cannot join it.
     BackToListening,
+    /// The firmware update that its first connection started did not end in time, or may not have.
+    NotSettled,
     /// The device is owned by somebody else.
     OwnedByOther,
     /// The device belongs to another product.

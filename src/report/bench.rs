@@ -633,6 +633,7 @@ mod tests {
                 firmware: None,
                 customer: crate::model::Customer::parse("ann@example.com").ok(),
                 product: None,
+                settled: false,
                 already,
                 dry_run: false,
             };

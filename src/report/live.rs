@@ -141,6 +141,9 @@ fn pass_block(summary: &Summary, took: Duration, paint: Paint) -> String {
     if summary.already {
         lines.push("      it was so already, and the board was left alone".into());
     }
+    if summary.may_be_updating() {
+        lines.push("      do not unplug it while its status LED is magenta".into());
+    }
     lines.join("\n")
 }
 

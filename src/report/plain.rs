@@ -99,6 +99,9 @@ pub(super) fn pass_line(summary: &Summary, took: std::time::Duration) -> String 
     if summary.already {
         line += "  (was so already; the board was not touched)";
     }
+    if summary.may_be_updating() {
+        line += "  (do not unplug while magenta)";
+    }
     line
 }
 

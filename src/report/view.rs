@@ -393,6 +393,7 @@ mod tests {
             firmware: None,
             customer: None,
             product: None,
+            settled: false,
             already: true,
             dry_run: false,
         };

@@ -19,6 +19,7 @@
 //! | finish | the board has left listening mode |
 //! | go back | this computer is on the network of before, where it had left it |
 //! | verify | the cloud says that the device is the customer's |
+//! | settle | the firmware update that its first connection may start is over, if that is to be waited for |
 //!
 //! Steps have needs, not positions: what does not depend on each other runs at once.
 //!
@@ -27,6 +28,7 @@
 
 pub mod diagnosis;
 pub mod examine;
+mod heard;
 mod journal;
 pub mod parts;
 pub mod policy;

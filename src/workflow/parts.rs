@@ -117,6 +117,7 @@ pub async fn verify(
             steps.have_user_token().await?;
         }
         steps.verify(None).await?;
+        steps.settle().await?;
         Ok(steps.summary(Part::Whole, None, false))
     })
     .await

@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use tokio::sync::SetOnce;
+use tokio::sync::{Mutex, SetOnce};
 
 use super::{
     Journal, Policy,
@@ -94,6 +94,7 @@ pub(super) async fn conduct<'d>(
     let begun = Instant::now();
     let (known, product) = (SetOnce::new(), SetOnce::new());
     let (was_away, member) = (AtomicBool::new(false), AtomicBool::new(false));
+    let (heard, settled) = (Mutex::new(None), AtomicBool::new(false));
     let steps = Steps {
         job,
         cloud,
@@ -104,6 +105,8 @@ pub(super) async fn conduct<'d>(
         by_turns,
         was_away: &was_away,
         member: &member,
+        heard: &heard,
+        settled: &settled,
     };
     let work = async {
         journal.begin(job, part).await?;
@@ -158,6 +161,7 @@ async fn provision<'d>(
         late_membership(steps).await?;
     }
     steps.verify(Some(device)).await?;
+    steps.settle().await?;
     Ok(steps.summary(Part::Whole, identity.firmware, false))
 }
 
@@ -212,6 +216,7 @@ pub(super) async fn prepare(steps: &Steps<'_>, cleared: &SetOnce<()>) -> Result<
                 let ((), record) =
                     tokio::try_join!(steps.check_product(product), steps.check_device(product, customer),)?;
                 let _ = cleared.set(());
+                steps.watch();
                 steps.import(product, record).await
             };
             let code = async {

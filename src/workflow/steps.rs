@@ -2,14 +2,18 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::{sync::SetOnce, time::sleep};
+use tokio::{
+    sync::{Mutex, SetOnce},
+    time::{Instant, sleep, timeout_at},
+};
 
 use super::{
     Job, Journal, Owner,
+    heard::Heard,
     track::{InStep, Track},
 };
 use crate::{
-    cloud::{Cloud, CloudError, CustomerWas, DeviceRecord, Import, Product},
+    cloud::{Cloud, CloudError, CustomerWas, DeviceRecord, Import, Product, Sign},
     device::{Manner, Note, SetupDevice},
     model::{
         Action, ClaimCode, Customer, CustomerTemplate, Deadline, DeviceId, Failure, FailureCode,
@@ -81,6 +85,31 @@ async fn own_record(
     Ok(cloud.user_devices(deadline).await?.into_iter().find(|device| device.id == board.id))
 }
 
+const UPDATING: &str = "a firmware update is under way (magenta): do not unplug the board";
+
+/// What is heard next of the board, if that is before this moment.
+async fn sign_before(moment: Instant, heard: Option<&mut Heard>) -> Option<Sign> {
+    let next = async {
+        match heard {
+            Some(heard) => heard.next().await,
+            None => std::future::pending().await,
+        }
+    };
+    timeout_at(moment, next).await.ok()
+}
+
+fn not_settled(board: &Board, heard: &Heard, deadline: Deadline) -> Failure {
+    let what = if heard.updating {
+        "its firmware update was still under way"
+    } else if heard.away {
+        "it was offline and had not come back"
+    } else {
+        "it was not known whether a firmware update is under way, as the cloud's event stream cannot be had"
+    };
+    let detail = format!("after {} s of settling of device {}, {what}", deadline.allowed.as_secs(), board.id);
+    Failure::new(FailureCode::NotSettled, detail)
+}
+
 /// The steps of one run.
 pub struct Steps<'a> {
     pub job: &'a Job,
@@ -97,6 +126,10 @@ pub struct Steps<'a> {
     pub was_away: &'a AtomicBool,
     /// Whether the device was seen to be in the product, or put there.
     pub member: &'a AtomicBool,
+    /// What is heard of the board, from before it got its code on.
+    pub heard: &'a Mutex<Option<Heard>>,
+    /// Whether no firmware update is under way any more.
+    pub settled: &'a AtomicBool,
 }
 
 impl Steps<'_> {
@@ -231,6 +264,7 @@ impl Steps<'_> {
             customer,
             product,
             already,
+            settled: self.settled.load(Ordering::Relaxed),
             dry_run: self.job.dry_run,
         }
     }
@@ -578,6 +612,29 @@ impl Steps<'_> {
 
     // --- the end ---
 
+    /// Listens from now on to what the board does, without waiting for it. Not where the internet is going
+    /// to be away, nor where nothing is going to happen.
+    pub fn watch(&self) {
+        if !self.by_turns && !self.job.dry_run {
+            self.watch_now();
+        }
+    }
+
+    fn watch_now(&self) {
+        // Whoever has it has begun to verify.
+        let (Ok(mut heard), Some(board)) = (self.heard.try_lock(), self.known.get()) else { return };
+        if heard.is_some() {
+            return;
+        }
+        let stream = match &self.job.owner {
+            Owner::Customer { product, .. } => self.cloud.product_events(product),
+            // It tells of a device only once that is the developer's, so it is of no use before.
+            Owner::Developer if self.job.policy.settle.is_some() => self.cloud.own_events(),
+            Owner::Developer => return,
+        };
+        *heard = Some(Heard::new(stream.device(&board.id)));
+    }
+
     /// The cloud says that it is ours. A board that comes back to listening is not waited for.
     pub async fn verify(&self, device: Option<&mut dyn SetupDevice>) -> Result<(), Ended> {
         let board = self.known.wait().await;
@@ -589,6 +646,7 @@ impl Steps<'_> {
                     return Ok(((), Outcome::Done, note));
                 }
             }
+            self.watch_now();
             let deadline = Deadline::after(self.job.policy.verify, "the cloud's record");
             let back = async {
                 match device {
@@ -599,7 +657,7 @@ impl Steps<'_> {
             let note = tokio::select! {
                 note = self.record_turns_right(board, deadline) => note?,
                 // It may have been online in between, so the record has the last word.
-                () = back => self.look(&self.cloud(Step::Verify), board, deadline).await?.1.ok_or_else(|| {
+                () = back => self.look(&self.cloud(Step::Verify), board, self.look_until(deadline)).await?.1.ok_or_else(|| {
                     Failure::new(
                         FailureCode::BackToListening,
                         "the board took the claim code, but it is back in listening mode: it knows no Wi-Fi, or cannot join it",
@@ -612,21 +670,100 @@ impl Steps<'_> {
         self.track.step(Step::Verify, work).await
     }
 
-    async fn record_turns_right(&self, board: &Board, deadline: Deadline) -> Result<String, Ended> {
+    /// Looks at the record when the board is heard to be online, and again while that does not show yet:
+    /// the owner follows. While nothing is heard it looks from time to time, and where nothing can be heard
+    /// more often.
+    async fn record_turns_right(&self, board: &Board, mut deadline: Deadline) -> Result<String, Ended> {
         let policy = &self.job.policy;
         let cloud = self.cloud(Step::Verify);
+        let mut heard = self.heard.lock().await;
+        // A developer's stream does not tell of the device before it is the developer's.
+        let mut heard = heard.as_mut().filter(|_| matches!(self.job.owner, Owner::Customer { .. }));
+        heard.iter_mut().for_each(|heard| heard.catch_up());
         let mut pause = policy.first_look;
+        // The last looks come as close together as the first ones.
+        let beside =
+            |deadline: &Deadline| policy.beside.min(deadline.left().saturating_sub(policy.longest_look));
+        let mut next = Instant::now();
+        match &heard {
+            Some(heard) if heard.online => next += policy.claim_lag,
+            Some(heard) if heard.listening => next += beside(&deadline),
+            _ => {}
+        }
         loop {
-            let (record, ours) = self.look(&cloud, board, deadline).await?;
+            while let Some(sign) = sign_before(next, heard.as_deref_mut()).await {
+                let now = Instant::now();
+                match sign {
+                    // What was missed meanwhile shows in the record.
+                    Sign::Listening => next = now,
+                    Sign::Deaf => next = next.min(now + pause),
+                    Sign::Online => (next, pause) = (now + policy.claim_lag, policy.first_look),
+                    _ => {}
+                }
+            }
+            let begun = Instant::now();
+            let (record, ours) = self.look(&cloud, board, self.look_until(deadline)).await?;
             if let Some(note) = ours {
                 return Ok(note);
+            }
+            if policy.patient {
+                deadline.at += begun.elapsed();
             }
             if deadline.left() <= pause {
                 return Err(self.not_verified(board, record, deadline).into());
             }
-            sleep(pause).await;
-            pause = (pause * 2).min(policy.longest_look);
+            next = Instant::now() + pause;
+            match &heard {
+                Some(heard) if heard.listening && !heard.online => {
+                    next = next.max(Instant::now() + beside(&deadline))
+                }
+                _ => pause = (pause * 2).min(policy.longest_look),
+            }
         }
+    }
+
+    /// Until when a look at the record is waited for that is made before this deadline.
+    fn look_until(&self, deadline: Deadline) -> Deadline {
+        if self.job.policy.patient { Deadline::after(self.job.policy.cloud, deadline.name) } else { deadline }
+    }
+
+    /// The firmware update that the first connection may start is over, or none has begun for a while. A
+    /// board that is unplugged in the middle of one may not start again.
+    pub async fn settle(&self) -> Result<(), Ended> {
+        let Some(allowed) = self.job.policy.settle.filter(|_| !self.job.dry_run) else { return Ok(()) };
+        let board = self.known.wait().await;
+        self.watch_now();
+        let work = async {
+            let deadline = Deadline::after(allowed, "its firmware update");
+            let mut heard = self.heard.lock().await;
+            let Some(heard) = heard.as_mut() else { return Ok(((), Outcome::AlreadySo, String::new())) };
+            // An update that had begun before anybody listened takes longer than one takes to begin.
+            heard.gaps |= !heard.listening;
+            heard.catch_up();
+            let tell = |note: &str| self.track.note(Step::Settle, Note::Text(note.into()));
+            if heard.updating {
+                tell(UPDATING);
+            }
+            loop {
+                let quiet = self.job.policy.quiet * if heard.gaps { 6 } else { 1 };
+                let at_rest = heard.listening && !heard.updating && !heard.away;
+                let next = if at_rest { heard.since + quiet } else { deadline.at };
+                match sign_before(next.min(deadline.at), Some(&mut *heard)).await {
+                    Some(Sign::UpdateStarted) => tell(UPDATING),
+                    Some(Sign::UpdateEnded { well: true }) => tell("updated; it starts anew"),
+                    Some(_) => {}
+                    None if at_rest && next <= deadline.at => break,
+                    None => return Err(not_settled(board, heard, deadline).into()),
+                }
+            }
+            self.settled.store(true, Ordering::Relaxed);
+            Ok::<_, Ended>(match heard.updated {
+                Some(true) => ((), Outcome::Done, "its firmware was updated".into()),
+                Some(false) => ((), Outcome::Done, "a firmware update failed; it keeps what it has".into()),
+                None => ((), Outcome::AlreadySo, "no firmware update has begun".into()),
+            })
+        };
+        self.track.step(Step::Settle, work).await
     }
 
     /// The cloud's record, and whose it is if that is right.

@@ -59,6 +59,7 @@ fn identity() -> Identity {
 
 pub fn summary() -> Summary {
     Summary {
+        settled: false,
         part: Part::Whole,
         device_id: Some(id()),
         platform: Some(Platform::Photon),

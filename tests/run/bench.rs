@@ -37,6 +37,7 @@ pub const ASK_DEVICE: &str = "GET /v1/products/1319/devices/3b002100174735323634
 pub const SIGN_IN: &str = "POST /oauth/token";
 pub const IMPORT: &str = "POST /v1/products/1319/devices";
 pub const CREATE_CUSTOMER: &str = "POST /v1/products/1319/customers";
+pub const STREAM: &str = "GET /v1/products/1319/events/spark";
 pub const CLAIM_CODE: &str = "POST /v1/products/1319/device_claims";
 
 /// What hangs is ended, so that it is seen which test it was. Nothing depends on its length.

@@ -6,7 +6,8 @@ use provision::{
 };
 
 use crate::bench::{
-    ASK_DEVICE, ASK_PRODUCT, Bench, CLAIM_CODE, CREATE_CUSTOMER, IMPORT, OTHER_ID, SIGN_IN, codes, guarded,
+    ASK_DEVICE, ASK_PRODUCT, Bench, CLAIM_CODE, CREATE_CUSTOMER, IMPORT, OTHER_ID, SIGN_IN, STREAM, codes,
+    guarded,
 };
 
 /// Requests other than looks at the device's record, sorted, and the number of those looks.
@@ -33,7 +34,7 @@ async fn a_warm_run_of_a_new_device_asks_for_as_little_as_there_is() {
     let ended = bench.run(&board).ended().await.passes();
     assert_eq!(ended.outcome("sign-in"), Some("already-so"));
     let (others, looks) = asked(&bench);
-    assert_eq!(others, [ASK_PRODUCT, CREATE_CUSTOMER, CLAIM_CODE, IMPORT].sorted());
+    assert_eq!(others, [ASK_PRODUCT, CREATE_CUSTOMER, CLAIM_CODE, IMPORT, STREAM].sorted());
     // One before anything is changed, and the rest to verify.
     assert!(looks >= 2);
     assert_eq!(codes(&board).len(), 1);
@@ -45,7 +46,7 @@ async fn a_cold_run_signs_in_once_more() {
     let board = bench.plug(bench.board());
     let ended = bench.run(&board).ended().await.passes();
     assert_eq!(ended.outcome("sign-in"), Some("done"));
-    assert_eq!(asked(&bench).0, [ASK_PRODUCT, CREATE_CUSTOMER, CLAIM_CODE, IMPORT, SIGN_IN].sorted());
+    assert_eq!(asked(&bench).0, [ASK_PRODUCT, CREATE_CUSTOMER, CLAIM_CODE, IMPORT, SIGN_IN, STREAM].sorted());
 }
 
 #[tokio::test]
@@ -55,7 +56,7 @@ async fn a_customer_whose_token_is_kept_is_not_made_again() {
     bench.run(&bench.plug(PhotonConfig { device_id: other, ..bench.board() })).ended().await.passes();
     bench.forget_requests();
     bench.run(&bench.plug(bench.board())).ended().await.passes();
-    assert_eq!(asked(&bench).0, [ASK_PRODUCT, CLAIM_CODE, IMPORT].sorted());
+    assert_eq!(asked(&bench).0, [ASK_PRODUCT, CLAIM_CODE, IMPORT, STREAM].sorted());
 }
 
 #[tokio::test]
@@ -63,7 +64,7 @@ async fn a_member_is_not_imported_again() {
     let bench = warm().await;
     bench.seed(None);
     bench.run(&bench.plug(bench.board())).ended().await.passes();
-    assert_eq!(asked(&bench).0, [ASK_PRODUCT, CREATE_CUSTOMER, CLAIM_CODE].sorted());
+    assert_eq!(asked(&bench).0, [ASK_PRODUCT, CREATE_CUSTOMER, CLAIM_CODE, STREAM].sorted());
 }
 
 #[tokio::test]

@@ -1,13 +1,19 @@
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
     http::header,
     response::{IntoResponse, Response},
 };
-use futures_util::stream;
+use futures_util::{StreamExt, future, stream};
 use serde_json::json;
-use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::{
+    sync::{
+        broadcast::{Receiver, error::RecvError},
+        watch,
+    },
+    time::timeout,
+};
 
 use super::{
     clock::rfc3339,
@@ -70,24 +76,42 @@ impl Filter {
     }
 }
 
-/// An endless answer of server-sent events. It begins with a comment, so a client that has the answer's
-/// head, or that comment, misses nothing from then on. A reader that falls thousands of events behind
-/// loses the oldest.
-pub(super) fn stream(heard: Receiver<Arc<Said>>, filter: Filter, seat: Seat) -> Response {
-    let state = (heard, filter, seat, Some(":ok\n\n"));
-    let frames = stream::unfold(state, async |(mut heard, filter, seat, greeting)| {
-        if let Some(greeting) = greeting {
-            return Some((Ok::<_, io::Error>(Bytes::from(greeting)), (heard, filter, seat, None)));
-        }
-        loop {
-            match heard.recv().await {
-                Ok(said) if filter.passes(&said) => {
-                    return Some((Ok(Bytes::from(said.frame())), (heard, filter, seat, None)));
+/// One stream that is open.
+pub(super) struct Listener {
+    pub(super) heard: Receiver<Arc<Said>>,
+    pub(super) filter: Filter,
+    /// How long it may say nothing.
+    pub(super) keep_alive: Duration,
+    /// Changes when all streams are to break off.
+    pub(super) cuts: watch::Receiver<u32>,
+    pub(super) _seat: Seat,
+}
+
+impl Listener {
+    async fn next(&mut self) -> Option<io::Result<Bytes>> {
+        let next = async {
+            loop {
+                match self.heard.recv().await {
+                    Ok(said) if self.filter.passes(&said) => return Some(Ok(Bytes::from(said.frame()))),
+                    Ok(_) | Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return None,
                 }
-                Ok(_) | Err(RecvError::Lagged(_)) => {}
-                Err(RecvError::Closed) => return None,
             }
+        };
+        tokio::select! {
+            frame = timeout(self.keep_alive, next) => frame.unwrap_or(Some(Ok(Bytes::from("\n")))),
+            _ = self.cuts.changed() => Some(Err(io::ErrorKind::ConnectionReset.into())),
         }
-    });
-    ([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(frames)).into_response()
+    }
+}
+
+/// An endless answer of server-sent events. It begins with a comment, so a client that has the answer's
+/// head, or that comment, misses nothing from then on. What the real keep-alive looks like is not
+/// published: here it is an empty line. A reader that falls thousands of events behind loses the oldest.
+pub(super) fn stream(listener: Listener) -> Response {
+    let greeting = stream::once(future::ready(Ok(Bytes::from(":ok\n\n"))));
+    let frames =
+        stream::unfold(listener, async |mut listener| listener.next().await.map(|frame| (frame, listener)));
+    let body = Body::from_stream(greeting.chain(frames));
+    ([(header::CONTENT_TYPE, "text/event-stream")], body).into_response()
 }

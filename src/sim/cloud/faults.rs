@@ -22,9 +22,10 @@ use super::{RoutePattern, lock::unpoisoned};
 /// | `refusal` | status 200, and `"ok":false` in the body |
 /// | `echo` | status 400, and the request's own secrets in the body, in several spellings |
 /// | `truncate` | the request is served; the answer breaks off half-way through the announced length |
+/// | `silent` | the request is served; after the answer's head nothing comes, and it does not end |
 ///
-/// Bodies take another status behind them: `html:502`, `echo:403`. All but `delay` and `truncate` take
-/// the place of serving the request. With `-after` behind them (`drop-after`, `503-after`,
+/// Bodies take another status behind them: `html:502`, `echo:403`. All but `delay`, `truncate` and `silent`
+/// take the place of serving the request. With `-after` behind them (`drop-after`, `503-after`,
 /// `html-after:502`) the request is served first and only its answer is lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
@@ -49,6 +50,8 @@ pub enum Action {
     Drop,
     /// The body is shorter than announced.
     Truncate,
+    /// Nothing comes after the answer's head.
+    Silent,
     /// This body, with this status.
     Body(Body, u16),
 }
@@ -150,6 +153,7 @@ impl FromStr for Fault {
             (Some((body, usual)), _, argument) => Action::Body(body, argument.map_or(Ok(usual), status)?),
             (_, "drop", None) => Action::Drop,
             (_, "truncate", None) if !after => Action::Truncate,
+            (_, "silent", None) if !after => Action::Silent,
             (_, "delay", Some(ms)) if !after => {
                 let ms = number(ms).ok_or_else(|| bad("delay:MS takes whole milliseconds"))?;
                 Action::Delay(Duration::from_millis(ms.into()))
@@ -170,8 +174,8 @@ impl FromStr for Fault {
             }
             _ => {
                 return Err(bad(
-                    "the action is a status such as 503, delay:MS, drop, drop-after, truncate, or a body: garbage, \
-                     html, text, empty, gzip, latin1, endless, refusal, echo",
+                    "the action is a status such as 503, delay:MS, drop, drop-after, truncate, silent, or a body: \
+                     garbage, html, text, empty, gzip, latin1, endless, refusal, echo",
                 ));
             }
         };
@@ -194,6 +198,7 @@ impl fmt::Display for Fault {
             Action::Delay(time) => write!(f, "delay:{}", time.as_millis()),
             Action::Drop => write!(f, "drop{after}"),
             Action::Truncate => write!(f, "truncate"),
+            Action::Silent => write!(f, "silent"),
             Action::Body(body, status) => match body.row() {
                 (name, usual) if usual == status => write!(f, "{name}{after}"),
                 (name, _) => write!(f, "{name}{after}:{status}"),
@@ -296,6 +301,7 @@ mod tests {
             any::<u32>().prop_map(|ms| (Action::Delay(Duration::from_millis(ms.into())), false)),
             any::<bool>().prop_map(|after| (Action::Drop, after)),
             Just((Action::Truncate, false)),
+            Just((Action::Silent, false)),
             (proptest::sample::select(&Body::ALL[..]), 200u16..600, any::<bool>())
                 .prop_map(|((_, body, _), status, after)| (Action::Body(body, status), after)),
         ]

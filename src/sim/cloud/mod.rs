@@ -33,7 +33,9 @@
 //! |---|---|
 //! | `POST /simulator/devices/D/session` `{"platform_id":6,"firmware":"2.3.1"}` | the board comes online (a board never seen becomes known, nobody's); `spark/status` is published |
 //! | `POST /simulator/devices/D/claim` `{"claim_code":"…"}` | the board, which must be online (else 409), shows its code; `{"claimed":true}` if it is now the code's account's, `false` for a wrong, used or expired code and whatever else is in the way |
+//! | `POST /simulator/devices/D/update` `{"status":"started"}` | a firmware update of a board that is online (else 409) has `started`, or ended in `success` or `failed`; `spark/flash/status` is published |
 //! | `POST /simulator/devices/D/offline` | the session ends |
+//! | `POST /simulator/streams/cut` | every open event stream breaks off |
 //! | `POST /simulator/devices` | makes a device as a [`DeviceSeed`] describes it |
 //! | `POST /simulator/clock` `{"advance_s":N}` | moves the clock forward |
 //! | `GET /simulator/state` | devices, customers, numbers of unused codes; no secrets |

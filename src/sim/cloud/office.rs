@@ -11,7 +11,7 @@ use std::{
 };
 
 use serde::Serialize;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use super::{
     CloudConfig, clock::Clock, events::Said, faults::Faults, gates::Gates, limits::Limits, lock::unpoisoned,
@@ -46,6 +46,8 @@ pub(super) struct Office {
     pub(super) faults: Faults,
     pub(super) gates: Gates,
     pub(super) events: broadcast::Sender<Arc<Said>>,
+    pub(super) keep_alive: Duration,
+    pub(super) cuts: watch::Sender<u32>,
     pub(super) log: Log,
     connections: AtomicU32,
     state_file: Option<PathBuf>,
@@ -66,6 +68,8 @@ impl Office {
             faults: Faults::new(config.faults),
             gates: Gates::default(),
             events: broadcast::Sender::new(4096),
+            keep_alive: config.keep_alive,
+            cuts: watch::Sender::new(0),
             log: Log::default(),
             connections: AtomicU32::new(0),
             state_file: config.state_file,

@@ -41,6 +41,8 @@ pub struct CloudConfig {
     pub one_time_code: Option<String>,
     /// How long a claim code works. The real lifetime is not published; an hour by default.
     pub claim_code_lifetime: Duration,
+    /// How long an event stream may say nothing; the real one says something at least every 12 s.
+    pub keep_alive: Duration,
 }
 
 impl Default for CloudConfig {
@@ -56,6 +58,7 @@ impl Default for CloudConfig {
             platform_id: 6,
             one_time_code: None,
             claim_code_lifetime: Duration::from_secs(60 * 60),
+            keep_alive: Duration::from_secs(9),
         }
     }
 }
@@ -252,6 +255,11 @@ impl SimCloud {
         let keep = world.home.user_token.clone();
         world.tokens.retain(|text, _: &mut Token| *text == keep);
         world.dirty = true;
+    }
+
+    /// Breaks off every event stream that is open now.
+    pub fn cut_streams(&self) {
+        self.office.cuts.send_modify(|cuts| *cuts += 1);
     }
 
     /// Lets something more go wrong, after the faults that are there already.

@@ -92,6 +92,7 @@ async fn go_wrong(office: &Office, fault: Fault, request: Request, next: Next) -
             return Some(serve(office, request, next).await);
         }
         Action::Truncate => return truncated(serve(office, request, next).await).await,
+        Action::Silent => return Some(silenced(serve(office, request, next).await)),
         _ => {}
     }
     let (head, body) = request.into_parts();
@@ -107,7 +108,7 @@ async fn go_wrong(office: &Office, fault: Fault, request: Request, next: Next) -
             *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
             Some(response)
         }
-        Action::Drop | Action::Delay(_) | Action::Truncate => None,
+        Action::Drop | Action::Delay(_) | Action::Truncate | Action::Silent => None,
     }
 }
 
@@ -180,6 +181,17 @@ fn failed(office: &Office, status: u16, retry_after: Option<u32>) -> Response {
         response.headers_mut().insert(header::LOCATION, elsewhere);
     }
     response
+}
+
+/// The head alone. What would have come behind it stays open.
+fn silenced(answer: Response) -> Response {
+    let (mut parts, body) = answer.into_parts();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    let nothing = stream::once(async move {
+        let _held = body;
+        future::pending::<io::Result<Bytes>>().await
+    });
+    Response::from_parts(parts, Body::from_stream(nothing))
 }
 
 /// Announces the whole body, sends half of it and breaks off. An answer with no body to break, or

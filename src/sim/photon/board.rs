@@ -119,7 +119,7 @@ async fn firmware(
             _ => {
                 tokio::select! {
                     () = device.leaves(Mode::Running) => {}
-                    () = cloud.live(device), if !stays_put => {}
+                    ending = cloud.live(device), if !stays_put => return ending,
                 }
                 cloud.go_offline(device);
             }

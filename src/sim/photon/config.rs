@@ -1,10 +1,10 @@
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use url::Url;
 
 use crate::{
     cloud::RootCertificates,
-    model::{DeviceId, FirmwareVersion, Platform},
+    model::{DeviceId, FirmwareVersion, Invalid, Platform},
 };
 
 use super::{DeviceKey, LeftIn, Network, PhotonFault, versions::Quirks};
@@ -53,10 +53,36 @@ pub struct PhotonConfig {
     pub scan_delay: Duration,
     /// How long each byte takes to arrive.
     pub byte_latency: Duration,
+    /// What the cloud begins once the board has shown its claim code.
+    pub update: Option<FirmwareUpdate>,
     /// What goes wrong.
     pub faults: Vec<PhotonFault>,
     /// Where somebody left its console. Needs `listening`.
     pub left_in: Option<LeftIn>,
+}
+
+/// A firmware update over the air: magenta, and then a restart. One that is cut off by a restart or by
+/// SETUP begins anew at the next session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FirmwareUpdate {
+    /// How long it takes.
+    pub takes: Duration,
+    /// The board keeps the firmware that it has, and its session.
+    pub fails: bool,
+}
+
+impl FromStr for FirmwareUpdate {
+    type Err = Invalid;
+
+    /// Milliseconds, with `:fails` behind them for one that does.
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let (takes, fails) = match text.strip_suffix(":fails") {
+            Some(takes) => (takes, true),
+            None => (text, false),
+        };
+        let invalid = |_| Invalid { what: "a firmware update", why: "looks like 3000 or 3000:fails".into() };
+        Ok(Self { takes: Duration::from_millis(takes.parse().map_err(invalid)?), fails })
+    }
 }
 
 /// A simulated Photon that there cannot be.
@@ -97,6 +123,7 @@ impl PhotonConfig {
             relisten_delay: Duration::from_millis(50),
             scan_delay: Duration::from_millis(1),
             byte_latency: Duration::ZERO,
+            update: None,
             faults: Vec::new(),
             left_in: None,
         }

@@ -50,7 +50,7 @@ mod versions;
 mod wifi_dialogue;
 mod ymodem;
 
-pub use config::{InvalidConfig, PhotonConfig};
+pub use config::{FirmwareUpdate, InvalidConfig, PhotonConfig};
 pub use effect::{Effect, ListenEnd, Typed};
 pub use faults::PhotonFault;
 pub use left_in::LeftIn;

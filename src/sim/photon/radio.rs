@@ -3,7 +3,7 @@ use std::{sync::OnceLock, time::Duration};
 use serde_json::json;
 use url::Url;
 
-use super::{PhotonConfig, state::Device};
+use super::{PhotonConfig, board::Ending, state::Device};
 
 /// How long a board waits before it tries again to reach a cloud that did not answer.
 const RETRY: Duration = Duration::from_millis(250);
@@ -30,9 +30,10 @@ impl CloudLink {
         }
     }
 
-    /// Life outside listening mode: joins a network, opens a session, presents the claim code. Never
-    /// ends; a board that cannot connect goes back to listening, which ends it from outside.
-    pub(super) async fn live(&self, device: &Device) {
+    /// Life outside listening mode: joins a network, opens a session, presents the claim code, takes a
+    /// firmware update, after which it starts anew. A board that cannot connect goes back to listening,
+    /// which ends this from outside.
+    pub(super) async fn live(&self, device: &Device) -> Ending {
         let state = device.state();
         if state.saved.is_empty() {
             tokio::time::sleep(self.relisten_delay).await;
@@ -40,7 +41,7 @@ impl CloudLink {
         } else {
             tokio::time::sleep(self.connect_delay).await;
             if device.can_join() {
-                self.session(device).await;
+                return self.session(device).await;
             } else if state.credentials_changed {
                 tokio::time::sleep(self.relisten_delay).await;
                 device.listen();
@@ -50,23 +51,42 @@ impl CloudLink {
         std::future::pending().await
     }
 
-    async fn session(&self, device: &Device) {
+    async fn session(&self, device: &Device) -> Ending {
         let hello = json!({ "platform_id": device.platform.id(), "firmware": device.firmware });
         self.tell(device, "session", &hello).await;
         device.change(|state| state.online = true);
-        let mut watch = device.watch();
-        loop {
-            // A code may also come over another wire while the session stands.
-            let code = match watch.wait_for(|state| state.claim_code.is_some()).await {
-                Ok(state) => state.claim_code.clone(),
-                Err(_) => return,
-            };
-            let Some(code) = code else { continue };
-            tokio::time::sleep(self.claim_delay).await;
-            let code: String = code.0.iter().map(|&byte| char::from(byte)).collect();
-            self.tell(device, "claim", &json!({ "claim_code": code })).await;
-            device.claim_code_was_presented();
+        self.present_code(device).await;
+        if self.update(device).await {
+            self.tell(device, "offline", &json!({})).await;
+            device.change(|state| state.online = false);
+            return Ending::Restart { listening: false };
         }
+        loop {
+            // A code may also come over another wire while the session stands. The sender lives as long as
+            // the device, so waiting cannot fail.
+            let _ = device.watch().wait_for(|state| state.claim_code.is_some()).await;
+            self.present_code(device).await;
+        }
+    }
+
+    async fn present_code(&self, device: &Device) {
+        let Some(code) = device.state().claim_code else { return };
+        tokio::time::sleep(self.claim_delay).await;
+        let code: String = code.0.iter().map(|&byte| char::from(byte)).collect();
+        self.tell(device, "claim", &json!({ "claim_code": code })).await;
+        device.claim_code_was_presented();
+    }
+
+    /// Takes the update that there is, if there is one. Says whether the board has new firmware.
+    async fn update(&self, device: &Device) -> bool {
+        let Some(update) = device.state().update else { return false };
+        self.tell(device, "update", &json!({ "status": "started" })).await;
+        device.change(|state| state.updating = true);
+        tokio::time::sleep(update.takes).await;
+        let status = if update.fails { "failed" } else { "success" };
+        self.tell(device, "update", &json!({ "status": status })).await;
+        device.change(|state| (state.updating, state.update) = (false, None));
+        !update.fails
     }
 
     /// Says goodbye to the cloud in the background, when a session was open.
@@ -74,7 +94,7 @@ impl CloudLink {
         if !device.state().online {
             return;
         }
-        device.change(|state| state.online = false);
+        device.change(|state| (state.online, state.updating) = (false, false));
         if let Some((client, url)) = self.endpoint(device, "offline") {
             tokio::spawn(async move { client.post(url).json(&json!({})).send().await });
         }

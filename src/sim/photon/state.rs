@@ -3,7 +3,8 @@ use tokio::sync::watch;
 use crate::model::{DeviceId, FirmwareVersion, Platform};
 
 use super::{
-    Cipher, Effect, ListenEnd, Network, Security, Typed, WireState, hex, network::seen, versions::Quirks,
+    Cipher, Effect, FirmwareUpdate, ListenEnd, Network, Security, Typed, WireState, hex, network::seen,
+    versions::Quirks,
 };
 
 /// What the board is doing.
@@ -64,6 +65,8 @@ pub struct PhotonState {
     pub scanning: bool,
     /// A session with the cloud is open.
     pub online: bool,
+    /// A firmware update is under way: magenta. Pulling the plug now is a bad idea.
+    pub updating: bool,
     /// All that was done so far, in order.
     pub effects: Vec<Effect>,
     /// SoftAP over HTTP.
@@ -75,6 +78,8 @@ pub struct PhotonState {
     /// Credentials were written in this or the last listening: a failed connection leads back to it
     /// (`wifi_creds_changed`, `WLAN_LISTEN_ON_FAILED_CONNECT`).
     pub(super) credentials_changed: bool,
+    /// What the cloud has in store for it.
+    pub(super) update: Option<FirmwareUpdate>,
 }
 
 /// The board apart from its wires. Every wire works on the same one.
@@ -105,11 +110,13 @@ impl Device {
             saved: saved.into_iter().collect(),
             scanning: false,
             online: false,
+            updating: false,
             effects: Vec::new(),
             softap_http: WireState::default(),
             softap_tcp: WireState::default(),
             listenings: 0,
             credentials_changed: false,
+            update: config.update,
         };
         Self {
             id: config.device_id.clone(),

@@ -35,6 +35,20 @@ struct Shown {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Update {
+    status: UpdateStatus,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum UpdateStatus {
+    Started,
+    Success,
+    Failed,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Advance {
     advance_s: u32,
 }
@@ -88,7 +102,7 @@ pub(super) async fn claim(State(office): State<Arc<Office>>, Path(id): Path<Stri
         let mut world = office.world();
         let device = world.devices.get_mut(&id).ok_or_else(unknown)?;
         if !device.online {
-            return Err(Refusal::new(StatusCode::CONFLICT, json!({"error": "The device has no session"})));
+            return Err(no_session());
         }
         device.last_heard = Some(now);
         office.publish(Said::about(device, "spark/device/claim/code", "", now));
@@ -100,6 +114,20 @@ pub(super) async fn claim(State(office): State<Arc<Office>>, Path(id): Path<Stri
         claimed
     };
     done(&office, Reply::Json(json!({"claimed": claimed})))
+}
+
+/// A firmware update of a board that is online begins, or is over.
+pub(super) async fn update(State(office): State<Arc<Office>>, Path(id): Path<String>, body: Bytes) -> Answer {
+    let Update { status } = read(&body)?;
+    let data = match status {
+        UpdateStatus::Started => "started ",
+        UpdateStatus::Success => "success ",
+        UpdateStatus::Failed => "failed ",
+    };
+    let world = office.world();
+    let device = world.devices.get(&id).filter(|device| device.online).ok_or_else(no_session)?;
+    office.publish(Said::about(device, "spark/flash/status", data, office.clock.now()));
+    Ok(Reply::Json(json!({})))
 }
 
 /// A board's session ends.
@@ -137,6 +165,15 @@ pub(super) async fn state(State(office): State<Arc<Office>>) -> Answer {
 
 pub(super) async fn requests(State(office): State<Arc<Office>>) -> Answer {
     Ok(Reply::Json(json!(office.log.records())))
+}
+
+pub(super) async fn cut_streams(State(office): State<Arc<Office>>) -> Answer {
+    office.cuts.send_modify(|cuts| *cuts += 1);
+    Ok(Reply::Json(json!({})))
+}
+
+fn no_session() -> Refusal {
+    Refusal::new(StatusCode::CONFLICT, json!({"error": "The device has no session"}))
 }
 
 fn unknown() -> Refusal {

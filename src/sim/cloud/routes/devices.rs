@@ -9,7 +9,7 @@ use crate::sim::cloud::{
     answer::{Answer, Refusal, Reply},
     call::{Call, Caller},
     clock::rfc3339,
-    events::{Audience, Filter, stream},
+    events::{Audience, Filter, Listener, stream},
     limits::Budget,
     ownership::not_yours,
     world::{Account, Device, Owner, World},
@@ -254,8 +254,14 @@ pub(super) async fn own_events(Path(wanted): Path<Streamed>, call: Call) -> Answ
 }
 
 fn subscribe(call: &Call, prefix: String, audience: Audience) -> Answer {
-    let seat = call.office.limits.seat(call.ip)?;
-    Ok(Reply::Other(stream(call.office.events.subscribe(), Filter { prefix, audience }, seat)))
+    let office = &call.office;
+    Ok(Reply::Other(stream(Listener {
+        heard: office.events.subscribe(),
+        filter: Filter { prefix, audience },
+        keep_alive: office.keep_alive,
+        cuts: office.cuts.subscribe(),
+        _seat: office.limits.seat(call.ip)?,
+    })))
 }
 
 #[cfg(test)]
