@@ -10,9 +10,9 @@ pub const UNEXPECTED: u8 = 1;
 pub const USAGE: u8 = 2;
 /// Partly failed: some of several did not succeed.
 pub const PARTLY_FAILED: u8 = 3;
-/// No device, or no permission to open it.
+/// No device, or no permission to open it or to join its network.
 pub const NO_DEVICE: u8 = 10;
-/// Not listening, or no answer.
+/// Not listening, no answer, or its network cannot be joined.
 pub const NOT_LISTENING: u8 = 11;
 /// The device refused.
 pub const DEVICE_REFUSED: u8 = 12;
@@ -20,7 +20,7 @@ pub const DEVICE_REFUSED: u8 = 12;
 pub const SIGN_IN_REFUSED: u8 = 20;
 /// The cloud refused.
 pub const CLOUD_REFUSED: u8 = 21;
-/// The cloud could not be reached, or its limits were hit.
+/// The cloud could not be reached or trusted, or its limits were hit.
 pub const CLOUD_UNREACHABLE: u8 = 22;
 /// Not verified in time.
 pub const NOT_VERIFIED: u8 = 30;
