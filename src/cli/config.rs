@@ -21,7 +21,7 @@ use super::{
     root::{Output, interruptible, until_interrupted},
     run::{ToldFailure, show_warnings},
     secrets::SecretReader,
-    settings::{Setting, SettingsArgs, Source, plain_text},
+    settings::{Setting, SettingsArgs, plain_text},
 };
 use crate::{
     cloud::Listed,
@@ -242,11 +242,7 @@ const HIDDEN: &str = "(hidden)";
 
 fn row<T>(setting: &'static str, given: Option<&Setting<T>>, shown: impl Fn(&T) -> String) -> Option<Row> {
     let given = given?;
-    let source = match &given.source {
-        Source::Login => "provision login".into(),
-        source => source.to_string(),
-    };
-    Some(Row { setting, value: shown(&given.value), source })
+    Some(Row { setting, value: shown(&given.value), source: given.source.to_string() })
 }
 
 fn shown(path: &Path) -> String {

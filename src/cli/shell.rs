@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
 };
 
-use clap::Command;
+use clap::{Arg, Command};
 use clap_complete::Shell;
 
 use crate::model::{Failure, FailureCode};
@@ -31,12 +31,13 @@ pub struct ManArgs {
 /// Prints the completions of this command tree.
 pub fn completions(args: &CompletionsArgs, tree: Command) -> Result<(), Failure> {
     let mut bytes = Vec::new();
-    clap_complete::generate(args.shell, &mut offered(tree), "provision", &mut bytes);
+    clap_complete::generate(args.shell, &mut with_flags(tree, offered), "provision", &mut bytes);
     print(&bytes)
 }
 
 /// Prints or writes the manual pages of this command tree.
 pub fn man(args: &ManArgs, tree: Command) -> Result<(), Failure> {
+    let tree = with_flags(tree, told);
     match &args.dir {
         Some(dir) => {
             std::fs::create_dir_all(dir).and_then(|()| clap_mangen::generate_to(tree, dir)).map_err(|e| {
@@ -53,14 +54,23 @@ pub fn man(args: &ManArgs, tree: Command) -> Result<(), Failure> {
     }
 }
 
-/// Without the flags that are there to be refused: clap's completions would offer them.
-fn offered(tree: Command) -> Command {
+/// The tree with each of its flags changed.
+fn with_flags(tree: Command, change: fn(Arg) -> Arg) -> Command {
     let names: Vec<_> = tree.get_subcommands().map(|command| command.get_name().to_owned()).collect();
-    let tree = names.into_iter().fold(tree, |tree, name| tree.mut_subcommand(name, offered));
-    let hidden: Vec<_> =
-        tree.get_arguments().filter(|arg| arg.is_hide_set()).map(|arg| arg.get_id().clone()).collect();
-    // A flag without a long name is offered nowhere.
-    hidden.into_iter().fold(tree, |tree, id| tree.mut_arg(id, |arg| arg.long(None).num_args(1)))
+    let tree = tree.mut_args(change);
+    names
+        .into_iter()
+        .fold(tree, |tree, name| tree.mut_subcommand(name, |command| with_flags(command, change)))
+}
+
+/// Flags that are there to be refused lose their names: clap's completions would offer them.
+fn offered(arg: Arg) -> Arg {
+    if arg.is_hide_set() { arg.long(None).num_args(1) } else { arg }
+}
+
+/// A page leaves out the words for what `-h` does not show.
+fn told(arg: Arg) -> Arg {
+    arg.hide_short_help(false)
 }
 
 fn print(bytes: &[u8]) -> Result<(), Failure> {
