@@ -146,7 +146,7 @@ pub fn logout(args: &LogoutArgs, output: Output) -> Result<(), ToldFailure> {
             words.push(format!("tokens of clients and customers revoked: {others}"));
         }
         let user = login.map(|login| login.user);
-        let json = json!({"user": user, "revoked": revoked, "other_tokens_revoked": others});
+        let json = json!({"user": user, "revoked": revoked, "others_revoked": others});
         Ok(show_result(output, &words.join("; "), &json)?)
     })
 }

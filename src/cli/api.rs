@@ -98,8 +98,9 @@ fn call(args: &Args, secrets: &mut SecretReader) -> Result<AnyCall, Failure> {
     let in_query = [Method::GET, Method::DELETE].contains(&args.method);
     let (mut query, mut form) = (Vec::new(), Vec::new());
     for field in &args.fields {
+        // The words here have no `key=…`, which is taken for a secret's.
         let Some((name, value)) = field.split_once('=').filter(|(name, _)| !name.is_empty()) else {
-            return Err(wrong("-F wants KEY=VALUE, or KEY=@FILE"));
+            return Err(wrong("-F wants a name and a value with = between them, or =@ and a file"));
         };
         if name.eq_ignore_ascii_case("access_token") {
             return Err(wrong("-F access_token: the call is signed by itself; --style says how"));
@@ -107,11 +108,11 @@ fn call(args: &Args, secrets: &mut SecretReader) -> Result<AnyCall, Failure> {
         let file = value.strip_prefix('@');
         match file {
             Some(_) if in_query => {
-                return Err(wrong("-F KEY=@FILE: a secret cannot be in a URL, which is logged"));
+                return Err(wrong("-F: a secret from a file cannot be in a URL, which is logged"));
             }
             None if is_called_a_secret(name) => {
                 let why =
-                    format!("-F {name}=…: a secret cannot be an argument, nor in a URL; use {name}=@FILE");
+                    format!("-F {name}: a secret cannot be an argument, nor in a URL; give =@ and a file");
                 return Err(wrong(&why));
             }
             Some(file) => {

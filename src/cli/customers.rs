@@ -4,15 +4,18 @@ use serde_json::json;
 
 use super::{
     confirm::ConfirmArgs,
-    listing::show_result,
-    root::{Output, until_interrupted},
+    listing::{Column, Listing, ListingArgs, show_result},
+    root::{Output, interruptible, until_interrupted},
     run::{ToldFailure, show_warnings},
     secrets::{SecretReader, SecretSource},
     settings::{SettingsArgs, secret_source},
     sign_in::{Access, As, soon},
     token,
 };
-use crate::{cloud::CustomerWas, model::Customer};
+use crate::{
+    cloud::{CustomerRecord, CustomerWas},
+    model::Customer,
+};
 
 const PASSWORD: &str = "customer's password";
 
@@ -25,9 +28,21 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum CustomersCommand {
+    List(ListArgs),
     Create(CreateArgs),
     Delete(DeleteArgs),
     Token(TokenArgs),
+}
+
+/// List the product's customers
+///
+/// The cloud shows a customer only once a device has been claimed to it.
+#[derive(Debug, clap::Args)]
+struct ListArgs {
+    #[command(flatten)]
+    listing: ListingArgs,
+    #[command(flatten)]
+    settings: SettingsArgs,
 }
 
 /// Make a customer: a shadow customer, or one with a password
@@ -75,9 +90,28 @@ struct TokenArgs {
     settings: SettingsArgs,
 }
 
+impl Args {
+    /// Whether it prints what CSV can hold.
+    pub fn has_rows(&self) -> bool {
+        matches!(self.command, CustomersCommand::List(_))
+    }
+}
+
+const COLUMNS: &[Column<CustomerRecord>] = &[
+    Column { name: "customer", usual: true, cell: |customer| customer.name.clone() },
+    Column { name: "id", usual: true, cell: |customer| customer.id.clone().unwrap_or_default() },
+    Column { name: "created", usual: true, cell: |customer| customer.created_at.clone().unwrap_or_default() },
+];
+
 /// Does what the command says.
 pub fn run(args: &Args, output: Output) -> Result<(), ToldFailure> {
     match &args.command {
+        CustomersCommand::List(args) => {
+            let Access { cloud, settings } = Access::new(&args.settings, |_| As::Product)?;
+            let product = settings.need_product()?.clone();
+            let listing = Listing::new(output, &args.listing, COLUMNS)?;
+            interruptible(async |signals| listing.show(cloud.customers(&product), signals.first()).await)
+        }
         CustomersCommand::Create(args) => create(args, output),
         CustomersCommand::Delete(args) => {
             let Access { cloud, settings } = Access::new(&args.settings, |_| As::Product)?;

@@ -103,6 +103,7 @@ impl Command {
     /// Whether it prints what CSV can hold.
     fn has_rows(&self) -> bool {
         match self {
+            Self::Customers(args) => args.has_rows(),
             Self::Clients(args) => args.has_rows(),
             Self::Token(args) => args.has_rows(),
             Self::Config(args) => args.has_rows(),

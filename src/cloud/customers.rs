@@ -1,10 +1,14 @@
+use futures_util::Stream;
 use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
 
 use super::{
-    AccessToken, Cloud, CloudError,
+    AccessToken, Cloud, CloudError, Listed,
     access_tokens::read_token,
     auth::Subject,
+    devices::text,
     http::{Call, Kind},
+    list::Kindred,
 };
 use crate::model::{Customer, Deadline, ProductRef, guard};
 
@@ -19,7 +23,49 @@ pub enum CustomerWas {
     Existing,
 }
 
+/// A customer as a list shows it. Texts are from outside, as is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CustomerRecord {
+    /// What it was made with: an e-mail address or any other text.
+    pub name: String,
+    /// The cloud's own id.
+    pub id: Option<String>,
+    /// When it was made, as the cloud writes it.
+    pub created_at: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct WireCustomer {
+    #[serde(alias = "email", deserialize_with = "text")]
+    username: Option<String>,
+    #[serde(default, deserialize_with = "text")]
+    id: Option<String>,
+    #[serde(default, deserialize_with = "text")]
+    created_at: Option<String>,
+}
+
+const CUSTOMERS: Kindred<WireCustomer, CustomerRecord> = Kindred {
+    what: "a customer",
+    fields: &["customers"],
+    parse: |wire| Some(CustomerRecord { name: wire.username?, id: wire.id, created_at: wire.created_at }),
+};
+
 impl Cloud {
+    /// `GET /v1/products/P/customers`, page by page: the product's customers, of whom the cloud shows one
+    /// only once a device has been claimed to it.
+    ///
+    /// # Errors
+    ///
+    /// `ProductNotVisible` when the product does not exist or this client may not see it, besides what can
+    /// go wrong in any call; also after some customers.
+    pub fn customers(
+        &self,
+        product: &ProductRef,
+    ) -> impl Stream<Item = Result<Listed<CustomerRecord>, CloudError>> + use<> {
+        let path = ["v1", "products", product.as_str(), "customers"].map(str::to_owned);
+        self.in_pages(path.into(), CUSTOMERS)
+    }
+
     /// Makes sure that the customer exists and gets a token for it.
     ///
     /// Creating comes first, as its answer holds the token; only if the customer exists, its token is
@@ -135,7 +181,9 @@ fn says_exists(refusal: &CloudError, customer: &Customer) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scripted::{SECRET, Scripted, client_cloud, soon, token_answer};
+    use futures_util::TryStreamExt;
+
+    use super::super::scripted::{SECRET, Scripted, client_cloud, signed_in_cloud, soon, token_answer};
     use super::*;
     use crate::model::{ClaimCode, FailureCode};
 
@@ -232,6 +280,35 @@ mod tests {
         server.expect("POST /v1/device_claims", 200, &format!(r#"{{"claim_code":"{code}"}}"#));
         assert_eq!(client_cloud(&server).user_claim_code(soon()).await.unwrap().expose(), code);
         assert!(server.seen()[0].head.contains("Bearer the-users-own-token"));
+    }
+
+    #[tokio::test]
+    async fn customers_are_listed_page_by_page_by_either_name() {
+        let server = Scripted::start().await;
+        let page = |n| format!("GET /v1/products/1319/customers?page={n}&perPage=100");
+        let first = r#"{"customers":[{"id":"c1","username":"ann","new":1}],"meta":{"total_pages":2}}"#;
+        server.expect(&page(1), 200, first);
+        let second = r#"{"customers":[{"email":"bob","id":7}],"meta":{"total_pages":2}}"#;
+        server.expect(&page(2), 200, second);
+        let listed: Vec<_> = signed_in_cloud(&server).customers(&product()).try_collect().await.unwrap();
+        let names: Vec<_> = listed.iter().map(|listed| &*listed.record.name).collect();
+        assert_eq!(names, ["ann", "bob"]);
+        assert_eq!(listed[0].json, r#"{"id":"c1","username":"ann","new":1}"#);
+    }
+
+    #[tokio::test]
+    async fn a_customer_with_a_password_is_made_and_one_that_exists_is_left_alone() {
+        let server = Scripted::start().await;
+        let cloud = client_cloud(&server);
+        server.expect(CREATE, 200, &token_answer("anns"));
+        let create =
+            async || cloud.create_customer(&product(), &ann(), Some(&"pass word&".into()), soon()).await;
+        assert_eq!(create().await.unwrap(), CustomerWas::Created);
+        assert_eq!(server.seen()[0].body, "email=Ann%2B1%40x.example&password=pass+word%26");
+        // Its token is kept.
+        assert_eq!(token(&cloud).await.unwrap(), ("anns".into(), CustomerWas::Cached));
+        server.expect(CREATE, 400, EXISTS);
+        assert_eq!(create().await.unwrap(), CustomerWas::Existing);
     }
 
     fn exists(status: u16, said: &str) -> bool {

@@ -108,7 +108,7 @@ pub use access_tokens::{AccessToken, TokenInfo};
 pub use any_call::{AnyAnswer, AnyBody, AnyCall, ApiPath, TokenIn, Who};
 pub use api_url::ApiUrl;
 pub use client::{Cloud, CloudSettings, OAuthClient};
-pub use customers::CustomerWas;
+pub use customers::{CustomerRecord, CustomerWas};
 pub use device_actions::{Claimed, SerialNumber};
 pub use devices::{DeviceRecord, Fleet};
 pub use error::CloudError;

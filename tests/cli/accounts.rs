@@ -9,7 +9,7 @@ use std::{
 
 use provision::{
     model::ClaimCode,
-    sim::cloud::{CloudConfig, CloudInfo, SimCloud},
+    sim::cloud::{CloudConfig, CloudInfo, DeviceSeed, SimCloud},
 };
 
 use crate::{
@@ -270,4 +270,61 @@ fn a_clients_secret_goes_into_a_new_private_file_if_that_is_wanted() {
     let mut command = desk.command(&["clients", "list"]);
     let token = desk.run(&["token", "create"]).stdout;
     Ended::of(command.env("PARTICLE_ACCESS_TOKEN", token.trim_end())).with_code(21).saying("a user's token");
+}
+
+#[test]
+fn customers_are_listed_through_all_pages_once_a_device_is_theirs() {
+    let desk = Desk::new();
+    desk.cloud.add_customer("without-a-device@example.com");
+    for n in 0..230 {
+        let name = format!("customer{n:03}@example.com");
+        desk.cloud.add_customer(&name);
+        let id = format!("{n:024x}");
+        let seed = DeviceSeed { id, owner: Some(name), product_id: Some(1319), ..DeviceSeed::default() };
+        assert!(desk.cloud.add_device(seed));
+    }
+    let list = desk.run(&["customers", "list", "--columns", "customer"]).with_code(0);
+    let lines: Vec<_> = list.stdout.lines().collect();
+    assert_eq!((lines.len(), lines[0], lines[230]), (231, "CUSTOMER", "customer229@example.com"));
+    assert_eq!(desk.count("GET", CUSTOMERS), 3);
+    let json = desk.run(&["customers", "list", "--output", "json"]).with_code(0);
+    let rows: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(rows.as_array().unwrap().len(), 230);
+    assert_eq!(rows[0]["username"], "customer000@example.com");
+    let csv = desk.run(&["customers", "list", "--output", "csv"]).with_code(0);
+    assert!(csv.stdout.starts_with("customer,id,created\r\ncustomer000@example.com,"), "{}", csv.stdout);
+    desk.run(&["customers", "list", "--product", "7"]).with_code(21).saying("made inside this product");
+}
+
+/// What people read when something is refused.
+#[test]
+fn refusals_read_well() {
+    let desk = Desk::new();
+    desk.home.write("wrong", "a-wrong-password");
+    let login = ["login", "dev@example.com", "--password-file", "wrong"];
+    let told = [
+        desk.bare(&login),
+        desk.bare(&["login", "dev@example.com"]),
+        desk.bare(&["whoami"]),
+        desk.bare(&["clients", "list", "--product", "1319"]),
+        desk.bare(&["token", "create"]),
+        desk.command(&["customers", "delete", ANN]),
+        desk.command(&["customers", "delete", ANN, "--yes"]),
+        desk.command(&["customers", "token", ANN]),
+        desk.command(&["token", "revoke"]),
+        desk.command(&["clients", "create", "x"]),
+        desk.command(&["api", "GET", "/v1/orgs"]),
+        desk.command(&["api", "GET", "/v1/devices", "-F", "x=@wrong"]),
+        desk.command(&["api", "POST", "/v1/x", "-F", "password=xyzzy"]),
+        desk.command(&["config", "init"]),
+        desk.command(&["token", "create", "--output", "csv"]),
+    ];
+    let mut text = String::new();
+    for mut command in told {
+        let args: Vec<_> = command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();
+        let ended = Ended::of(&mut command);
+        let code = ended.code.unwrap();
+        text.push_str(&format!("$ provision {}\n{}[exit {code}]\n\n", args.join(" "), ended.stderr));
+    }
+    insta::assert_snapshot!(text);
 }

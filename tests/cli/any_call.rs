@@ -77,7 +77,9 @@ fn secrets_in_fields_come_from_files_and_never_go_into_a_url() {
         let refused = desk.run(&[&create[..], &["-F", field]].concat()).with_code(2);
         assert!(!refused.stderr.contains("xyzzy"), "{refused:?}");
     }
-    desk.run(&["api", "GET", "/v1/devices", "-F", "x=@password"]).with_code(2).saying("cannot be in a URL");
+    desk.run(&["api", "GET", "/v1/devices", "-F", "x=@password"])
+        .with_code(2)
+        .saying("-F: a secret from a file cannot be in a URL");
     // The endpoint wants HTTP Basic, which is not sent; but the field arrives.
     let sent = desk.run(&[&create[..], &["-F", "password=@password"]].concat()).with_code(20);
     assert!(!format!("{sent:?}").contains("the-customers-password"), "{sent:?}");

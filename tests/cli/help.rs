@@ -1,6 +1,6 @@
 use crate::program::Home;
 
-const COMMANDS: [&[&str]; 29] = [
+const COMMANDS: [&[&str]; 30] = [
     &[],
     &["run"],
     &["identify"],
@@ -10,6 +10,7 @@ const COMMANDS: [&[&str]; 29] = [
     &["simulate", "cloud"],
     &["simulate", "photon"],
     &["customers"],
+    &["customers", "list"],
     &["customers", "create"],
     &["customers", "delete"],
     &["customers", "token"],

@@ -14,7 +14,7 @@ use super::{
     tls::{Certificate, Identity},
     traffic::oversee,
     wire::{Lines, Peer, Switchboard},
-    world::{Client, Device, Owner, Token, World, hex},
+    world::{Client, Customer, Device, Owner, Token, World, hex},
 };
 
 /// How a simulated cloud is set up.
@@ -214,6 +214,17 @@ impl SimCloud {
     /// id, and products that do not exist.
     pub fn add_device(&self, seed: DeviceSeed) -> bool {
         seed_device(&mut self.office.world(), seed)
+    }
+
+    /// Makes a shadow customer of the simulator's own product.
+    pub fn add_customer(&self, name: &str) {
+        let mut world = self.office.world();
+        let (product, created_at) = (world.home.product, self.office.clock.now());
+        let customer = Customer { id: hex(24), name: name.to_owned(), password: None, created_at };
+        if let Some(product) = world.products.get_mut(&product) {
+            product.customers.insert(name.to_lowercase(), customer);
+        }
+        world.dirty = true;
     }
 
     /// Gives a known device to a customer of its product, or else a user, of this name, or to nobody.
