@@ -188,7 +188,10 @@ impl Commands {
         let (device, run, release) = (Self::device(facts), self.run(facts), Self::release(facts));
         match finding {
             F::OwnedByOther { owner } => (
-                format!("the cloud's record shows {owner} as its owner, not {}", Self::customer(facts)),
+                format!(
+                    "the cloud's record shows {owner} as its owner, not {}",
+                    facts.customer().map_or_else(String::new, |customer| clean(customer.as_str()))
+                ),
                 format!(
                     "if {owner} shall lose it: `provision transfer {device} --to {}{}`",
                     Self::customer(facts),
@@ -206,12 +209,12 @@ impl Commands {
                     "it is not in {product}, but its own claimed bit is set: likely somebody outside the product owns it, whose devices this client may not see (a board that was released keeps the bit, too)"
                 ),
                 format!(
-                    "its owner releases it, signed in as the owner: `provision release {device}`; if it has no owner any more: {run}, which the cloud refuses otherwise"
+                    "its owner releases it, signed in as the owner: `provision release {device} --owner developer`; if it has no owner any more: {run}, which the cloud refuses otherwise"
                 ),
             ),
             F::InOwnAccount => (
                 format!("it is in the developer's own account, and not in {product}"),
-                format!("with the developer's token: `provision release {device}`; then {run}"),
+                format!("with the developer's token: `provision release {device} --owner developer`; then {run}"),
             ),
             F::Denied => (
                 format!("{product} has denied it, so no customer can own it"),
@@ -282,7 +285,7 @@ impl Commands {
                     .into(),
             ),
             F::NotListening { can_be_woken: true, .. } => (
-                "it is not in listening mode, as no board is that is at work; its own answers are not known therefore".into(),
+                "it is not in listening mode, which no board at work is, so it could not be asked".into(),
                 format!("nothing: {run} brings it there by itself; or hold SETUP for 3 seconds, and look again"),
             ),
             F::NotListening { .. } => (
@@ -325,7 +328,7 @@ impl Commands {
             ),
             F::NearLockOut(refused) => (
                 format!(
-                    "{} sign-ins in a row were refused to this computer; at {} this program stops to send the same credentials, and at {} the cloud locks the whole site's address out for 30 minutes",
+                    "{} sign-ins in a row were refused to this computer; at {} this program stops sending the same credentials, and at {} the cloud locks the whole site's address out for 30 minutes",
                     refused.in_a_row, refused.stops_at, refused.locked_out_at
                 ),
                 "make sure of PARTICLE_CLIENT_ID and PARTICLE_CLIENT_SECRET before the next try; one that is accepted wipes the count"
@@ -563,5 +566,149 @@ fn told(fields: Value) -> Value {
             Value::Object(fields.into_iter().filter(|(_, value)| !value.is_null()).collect::<Map<_, _>>())
         }
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cloud::{DeviceRecord, RefusedSignIns},
+        link::{
+            discovery::{FindError, Permissions},
+            host::Rules,
+        },
+        model::{CustomerTemplate, Platform},
+        workflow::diagnosis::tests::{error, fresh, record, shown},
+    };
+
+    fn commands() -> Commands {
+        Commands { board: "--usb auto".into() }
+    }
+
+    fn screen() -> Process {
+        Process { pid: 812, name: "screen".into() }
+    }
+
+    /// One of each, in the order of their declaration.
+    fn every() -> Vec<Finding> {
+        use FailureCode as C;
+        use Finding as F;
+        let permissions = |mode| Permissions { owner: "root".into(), group: "dialout".into(), mode };
+        let forbidden = |mode, rule_installed| F::PortForbidden {
+            port: "/dev/ttyACM0".into(),
+            permissions: permissions(mode),
+            rule_installed,
+        };
+        let busy = |holders| F::PortBusy { port: "/dev/ttyACM0".into(), holders };
+        let said = || "so it was seen".to_owned();
+        let modem_manager = || Process { pid: 6, name: "ModemManager".into() };
+        let heard = || "2026-11-24T18:00:00Z".to_owned();
+        vec![
+            F::OwnedByOther { owner: "bob@x.example".into() },
+            F::InOtherProduct { product: 7 },
+            F::OwnedOutside,
+            F::InOwnAccount,
+            F::Denied,
+            F::Quarantined,
+            F::WrongPlatform { board: Platform::Photon, product: Platform::P1 },
+            F::SignInRefused(error(C::SignInRefused, "invalid_client")),
+            F::SignInHeldBack(error(C::SignInHeldBack, "not sent: 5 sign-ins in a row were refused")),
+            F::ClientNotOfProduct(error(C::ProductNotVisible, "Forbidden")),
+            F::CertificateRefused(error(C::CloudUnreachable, "invalid peer certificate: Expired")),
+            F::CloudUnreachable(error(C::CloudUnreachable, "no connection")),
+            F::LimitsHit(error(C::LimitsHit, "slow down")),
+            F::CloudTrouble(error(C::CloudGarbled, "not JSON, but an HTML page")),
+            F::BoardInDfu { platform: Platform::Photon },
+            F::NoBoard { said: "no Photon or P1 is attached over USB".into() },
+            F::SeveralBoards { said: "2 boards are attached and none of them was named".into() },
+            F::PortUnusable { said: "/dev/null is not a serial port".into() },
+            forbidden(0o660, false),
+            forbidden(0o660, true),
+            forbidden(0o600, true),
+            busy(vec![screen()]),
+            busy(vec![modem_manager()]),
+            busy(vec![]),
+            F::WrongBoard { said: said() },
+            F::LeftInDialogue { said: "the console of /dev/ttyACM0 was left inside a dialogue".into() },
+            F::NotListening { wire: Wire::Usb, can_be_woken: false },
+            F::NotListening { wire: Wire::Usb, can_be_woken: true },
+            F::NotListening { wire: Wire::SoftAp, can_be_woken: false },
+            F::NoAnswer { said: said() },
+            F::FirmwareTooOld { said: "the board runs Device OS 0.5.3".into() },
+            F::NotInProduct,
+            F::NotInAccount,
+            F::CodeNotShown,
+            F::NeverHeard,
+            F::NotClaimed { last_heard: None },
+            F::NotClaimed { last_heard: Some(heard()) },
+            F::ModemManagerUnruled { process: modem_manager() },
+            F::NearLockOut(RefusedSignIns { in_a_row: 4, stops_at: 5, locked_out_at: 10 }),
+            F::ClaimedBitWithoutOwner,
+            F::StillListening,
+            F::Offline { last_heard: heard() },
+            F::NoCredentials { said: "the client id is missing".into() },
+            F::NoProduct,
+            F::NoDeviceId,
+            F::AllWell { owner: Some("ann@x.example".into()), as_wanted: true },
+            F::AllWell { owner: Some("ann@x.example".into()), as_wanted: false },
+            F::AllWell { owner: None, as_wanted: true },
+        ]
+    }
+
+    #[test]
+    fn every_finding_in_words() {
+        let facts = fresh();
+        let mut text = String::new();
+        for finding in every() {
+            let Said { code, weight, what, next } = commands().say(&finding, &facts);
+            let exit = match weight {
+                Weight::Fault(failure) => format!(", exit code {}", crate::cli::exit::code(failure)),
+                _ => String::new(),
+            };
+            let _ = writeln!(text, "{code} ({}{exit})\n  {what}\n  next: {next}\n", weight.as_str());
+        }
+        insta::assert_snapshot!(text);
+    }
+
+    /// A board that nearly everything is wrong with.
+    fn wrecked() -> Facts {
+        let owner = Some("bob\u{1b}[2J@x.example".to_owned());
+        let mut facts = shown(DeviceRecord { owner, quarantined: true, ..record() });
+        facts.wanted.customer = CustomerTemplate::parse("Ann's lamp").ok();
+        facts.device.answer = Some(Err(Failure::new(FailureCode::PortBusy, "")));
+        facts.device.holders = vec![screen()];
+        facts.host.modem_manager = Some(Process { pid: 6, name: "ModemManager".into() });
+        facts.host.rules = Rules::default();
+        facts.cloud.refused = Some(RefusedSignIns { in_a_row: 4, stops_at: 5, locked_out_at: 10 });
+        facts
+    }
+
+    fn said(facts: &Facts) -> Vec<Said> {
+        diagnose(facts).iter().map(|finding| commands().say(finding, facts)).collect()
+    }
+
+    #[test]
+    fn the_whole_report_for_people() {
+        let facts = wrecked();
+        insta::assert_snapshot!(page(&facts, &said(&facts)));
+    }
+
+    #[test]
+    fn the_whole_report_for_programs() {
+        let facts = wrecked();
+        let document: Value = serde_json::from_str(&document(&facts, &said(&facts))).unwrap();
+        insta::assert_snapshot!(serde_json::to_string_pretty(&document).unwrap());
+    }
+
+    #[test]
+    fn what_was_not_looked_at_is_said_to_be_so() {
+        let mut facts = fresh();
+        facts.device.found = Some(Err(FindError::NothingAttached));
+        facts.device.answer = None;
+        facts.cloud.record = None;
+        assert_eq!(sides(&facts), [["device id".to_owned(), String::new(), "not known".to_owned()]]);
+        facts.device.wire = None;
+        assert_eq!(sides(&facts)[1][1], "not asked");
     }
 }

@@ -75,6 +75,8 @@ enum Command {
     Deliver(ticket::DeliverArgs),
     Verify(Box<ticket::VerifyArgs>),
     Doctor(Box<super::doctor::Args>),
+    Release(Box<super::release::Args>),
+    Transfer(Box<super::transfer::Args>),
     History(history::Args),
     Report(super::report::Args),
     /// The ledger itself
@@ -197,6 +199,14 @@ fn dispatch(cli: Cli) -> Result<(), ToldFailure> {
         Some(Command::Doctor(args)) => {
             let ready = super::doctor::Ready::new(&args)?;
             interruptible(async |signals| ready.run(json, &signals).await)
+        }
+        Some(Command::Release(args)) => {
+            let ready = super::release::Ready::new(&args)?;
+            interruptible(async |signals| Ok(ready.run(json, &signals).await?))
+        }
+        Some(Command::Transfer(args)) => {
+            let ready = super::transfer::Ready::new(&args)?;
+            interruptible(async |signals| ready.run(style, &signals).await)
         }
         Some(Command::List(args)) => {
             let lister = args.directory.lister(&Environment::of_process());
