@@ -2,6 +2,8 @@
 //!
 //! | file | what it does |
 //! |---|---|
+//! | `floor` | the bench at work: who is there, whose turn it is, and when it is over |
+//! | `board` | one board, from being taken up to its verdict |
 //! | `watch` | which boards are attached, now and from now on |
 //! | `slots` | what their places are called |
 //! | `allowed`, `orders` | which boards are meant, and for whom |
@@ -9,7 +11,9 @@
 //! | `event`, `shift` | what happens at a bench, and what it comes to |
 
 mod allowed;
+mod board;
 mod event;
+mod floor;
 mod hooks;
 mod orders;
 mod shift;
@@ -17,9 +21,11 @@ mod slots;
 mod watch;
 
 pub use allowed::Allowed;
+pub use board::Hooks;
 pub use event::{BenchEvent, LeftAlone, Stopping, Waiting};
+pub use floor::{Bench, Orders, Scan, Tell, run};
 pub use hooks::{Hook, HookError, PLACEHOLDERS};
-pub use orders::{Order, parse_orders};
+pub use orders::parse_orders;
 pub use shift::{Shift, Times};
 pub use slots::SlotMap;
 pub use watch::Watch;

@@ -2,25 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use sha2::{Digest, Sha256};
-
-use crate::model::{Customer, DeviceId, Failure, FailureCode};
-
-/// What one board is ordered for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Order {
-    /// The board; without it, the next one that has none.
-    pub device_id: Option<DeviceId>,
-    /// Whose it shall be; without it, as for every board.
-    pub customer: Option<Customer>,
-    /// What the cloud shall call it.
-    pub name: Option<String>,
-    /// What the cloud shall note about it.
-    pub note: Option<String>,
-    /// The same for the same row, also in a longer file and at another bench; another one for another
-    /// row, even one of the same content.
-    pub key: String,
-}
+use crate::{
+    model::{CustomerTemplate, DeviceId, Failure, FailureCode},
+    record::NewOrder,
+};
 
 /// How many refused rows are named.
 const NAMED: usize = 10;
@@ -31,7 +16,7 @@ const NAMED: usize = 10;
 /// # Errors
 ///
 /// `Configuration`, with the lines of the rows that cannot be used.
-pub fn parse_orders(text: &str) -> Result<Vec<Order>, Failure> {
+pub fn parse_orders(text: &str) -> Result<Vec<NewOrder>, Failure> {
     let text = text.trim_start_matches('\u{feff}');
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
     let head = reader.headers().map_err(|e| refused(&[e.to_string()]))?.clone();
@@ -44,7 +29,6 @@ pub fn parse_orders(text: &str) -> Result<Vec<Order>, Failure> {
     let mut orders = Vec::new();
     let mut wrong = Vec::new();
     let mut lines_of = BTreeMap::new();
-    let mut times = BTreeMap::<String, u32>::new();
     for row in reader.records() {
         let row = match row {
             Ok(row) => row,
@@ -67,8 +51,11 @@ pub fn parse_orders(text: &str) -> Result<Vec<Order>, Failure> {
                 (Some(_), Some(text)) => Some(DeviceId::parse(text).map_err(|e| e.to_string())?),
                 (Some(_), None) => return Err("the device id is missing".to_owned()),
             };
-            let customer =
-                field(customer).map(Customer::parse).transpose().map_err(|invalid| invalid.to_string())?;
+            let customer = field(customer).map(|text| match CustomerTemplate::parse(text) {
+                Ok(_) => Ok(text.to_owned()),
+                Err(invalid) => Err(invalid.to_string()),
+            });
+            let customer = customer.transpose()?;
             if device_id.is_none() && customer.is_none() {
                 return Err("the customer is missing".to_owned());
             }
@@ -84,17 +71,7 @@ pub fn parse_orders(text: &str) -> Result<Vec<Order>, Failure> {
             {
                 return Err(format!("device {id} is in line {first} as well"));
             }
-            let key = match &id {
-                Some(id) => id.to_string(),
-                None => {
-                    let content =
-                        key(&[customer.as_ref().map(Customer::as_str), name.as_deref(), note.as_deref()]);
-                    let time = times.entry(content.clone()).or_default();
-                    *time += 1;
-                    format!("{content}-{time}")
-                }
-            };
-            Ok(Order { device_id: id, customer, name, note, key })
+            Ok(NewOrder { device_id: id, customer, name, note })
         };
         match read() {
             Ok(order) => orders.push(order),
@@ -115,16 +92,6 @@ fn refused(wrong: &[String]) -> Failure {
     }
     // Not `Failure::new`, which would cut a long list; no part of it comes from outside as it is.
     Failure { code: FailureCode::Configuration, step: None, detail, source: None }
-}
-
-/// The row's content in short.
-fn key(fields: &[Option<&str>]) -> String {
-    let mut hash = Sha256::new();
-    for field in fields {
-        hash.update(field.unwrap_or_default());
-        hash.update([0]);
-    }
-    base16ct::lower::encode_string(&hash.finalize()[..12])
 }
 
 #[cfg(test)]
@@ -148,18 +115,15 @@ mod tests {
         let orders = parse_orders(&text).unwrap();
         let [order] = &orders[..] else { panic!("{orders:?}") };
         assert_eq!(order.device_id.as_ref().unwrap().as_str(), ID);
-        assert_eq!(order.customer.as_ref().unwrap().as_str(), "a@b.example");
+        assert_eq!(order.customer.as_deref(), Some("a@b.example"));
         assert_eq!((order.name.as_deref(), order.note.as_deref()), (Some("kitchen"), Some("fragile")));
-        assert_eq!(order.key, ID);
     }
 
     #[test]
-    fn rows_without_a_device_are_told_apart_and_keep_their_keys() {
-        let first = parse_orders("customer\na@b\na@b\nc@d\n").unwrap();
-        let keys: std::collections::BTreeSet<_> = first.iter().map(|order| &order.key).collect();
-        assert_eq!(keys.len(), 3);
-        let later = parse_orders("name,customer\n,c@d\n,a@b\n,a@b\nx,a@b\n").unwrap();
-        assert!(keys.iter().all(|key| later.iter().any(|order| order.key == **key)), "{first:?} {later:?}");
+    fn a_customer_may_be_one_for_each_device() {
+        let orders = parse_orders("customer\n{device_id}@shadow.example\n").unwrap();
+        assert_eq!(orders[0].customer.as_deref(), Some("{device_id}@shadow.example"));
+        assert!(said("customer\n{serial}@shadow.example\n").contains("line 2: a customer template knows"));
     }
 
     #[test]
@@ -184,9 +148,9 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_is_too_strange(text in "[a-z@,;\"\r\n\u{feff} ]{0,60}", head in "(device_id|customer|customer,name)\r?\n") {
+            // Whatever comes of it, it comes to an end; and every row has somebody that it is for.
             if let Ok(orders) = parse_orders(&format!("{head}{text}")) {
-                let keys: std::collections::BTreeSet<_> = orders.iter().map(|order| &order.key).collect();
-                prop_assert_eq!(keys.len(), orders.len());
+                prop_assert!(orders.iter().all(|order| order.device_id.is_some() || order.customer.is_some()));
             }
         }
     }

@@ -143,8 +143,8 @@ mod tests {
                 firmware: None,
                 customer: None,
                 product: None,
-                settled: false,
                 already,
+                settled: true,
                 dry_run: false,
             })
             .map_err(|code| Arc::new(Failure::new(code, "no")));

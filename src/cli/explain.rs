@@ -8,6 +8,36 @@ use crate::{
 /// The wording of this program.
 pub const WORDING: Wording = Wording { hint, exit_code: super::exit::code };
 
+/// The wording of a bench, where nobody types and a line has to do.
+pub const AT_A_BENCH: Wording = Wording { hint: hint_at_a_bench, exit_code: super::exit::code };
+
+/// What to do next with a board in one's hand, in a line.
+fn hint_at_a_bench(failure: &Failure) -> String {
+    use FailureCode as F;
+    match failure.code {
+        F::NotListening => "hold SETUP for 3 s until the LED blinks dark blue, then plug it in again",
+        F::NoDevice | F::NoAnswer => "check the cable, press RESET, then plug it in again",
+        F::PortForbidden => "run `sudo provision udev install`, then plug it in again",
+        F::PortBusy => "close the other program that uses its port, then plug it in again",
+        F::ConsoleStuck => "press RESET, then plug it in again",
+        F::WrongDevice => "plug it in again: another board answered",
+        F::FirmwareTooOld => "put it aside: update its Device OS, or claim it over SoftAP",
+        F::CodeRefused => "plug it in again, with another cable or in another socket",
+        F::WifiRefused => "check the network that is given to the boards",
+        F::WrongPlatform => "put it aside: it is another kind of board than the product's",
+        F::ImportRefused => "put it aside: the cloud does not know a board with this id",
+        F::CloudRefused => "put it aside: the cloud refuses it, and the log says why",
+        F::CloudUnreachable | F::LimitsHit => "plug it in again when the cloud can be reached",
+        F::NotVerified => "plug it in again; if its LED blinks green, it cannot join the Wi-Fi",
+        F::BackToListening => "put it aside: it cannot join the Wi-Fi, or knows none",
+        F::OwnedByOther => "put it aside: it is somebody else's",
+        F::InOtherProduct => "put it aside: it is in another product",
+        F::Interrupted => "plug it in again: it goes on where it stopped",
+        _ => return hint(failure),
+    }
+    .into()
+}
+
 /// What to do next.
 pub fn hint(failure: &Failure) -> String {
     use FailureCode as F;

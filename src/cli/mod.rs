@@ -5,6 +5,7 @@ mod account;
 mod announce;
 mod api;
 mod ask;
+mod bench;
 mod claim_code;
 mod clients;
 mod config;

@@ -8,9 +8,9 @@ use std::{
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::{
-    account, api, claim_code, clients, config, customers, environment::Environment, exit, explain::WORDING,
-    history, identify, ledger, list, logging, run, run::ToldFailure, scan, set_wifi, shell, signals::Signals,
-    simulate_cloud, ticket, token, udev,
+    account, api, bench, claim_code, clients, config, customers, environment::Environment, exit,
+    explain::WORDING, history, identify, ledger, list, logging, run, run::ToldFailure, scan, set_wifi, shell,
+    signals::Signals, simulate_cloud, ticket, token, udev,
 };
 #[cfg(unix)]
 use super::{demo, simulate_photon};
@@ -82,6 +82,7 @@ enum Command {
     /// The ledger itself
     #[command(subcommand)]
     Ledger(ledger::Command),
+    Bench(Box<bench::Args>),
     #[cfg(unix)]
     Demo(demo::Args),
     /// Run a simulator until Ctrl-C
@@ -106,6 +107,7 @@ impl Command {
     fn has_rows(&self) -> bool {
         match self {
             Self::Customers(args) => args.has_rows(),
+            Self::Bench(args) => args.command.is_some(),
             Self::Clients(args) => args.has_rows(),
             Self::Token(args) => args.has_rows(),
             Self::Config(args) => args.has_rows(),
@@ -239,6 +241,20 @@ fn dispatch(cli: Cli) -> Result<(), ToldFailure> {
         Some(Command::Completions(args)) => Ok(shell::completions(&args, Cli::command())?),
         Some(Command::Man(args)) => Ok(shell::man(&args, Cli::command())?),
         Some(Command::Udev(args)) => Ok(udev::run(&args, &mut io::stdout().lock())?),
+        Some(Command::Bench(args)) => match args.command {
+            Some(bench::Command::Status(args)) => interruptible(async |signals| {
+                tokio::select! {
+                    ended = bench::status(&args, output) => ended,
+                    () = signals.first() => Err(Failure::new(FailureCode::Interrupted, "interrupted").into()),
+                }
+            }),
+            None => {
+                let ready = bench::Ready::new(&args.shift)?;
+                let _held = hold();
+                // The second signal ends the boards under way, and still sums up.
+                left_at_once_after(3, async |signals| ready.run(style, &signals).await)
+            }
+        },
         #[cfg(unix)]
         Some(Command::Demo(args)) => {
             let _held = hold();
@@ -258,15 +274,22 @@ fn dispatch(cli: Cli) -> Result<(), ToldFailure> {
 pub(super) fn interruptible(
     work: impl AsyncFnOnce(Signals) -> Result<(), ToldFailure>,
 ) -> Result<(), ToldFailure> {
+    left_at_once_after(2, work)
+}
+
+fn left_at_once_after(
+    count: u8,
+    work: impl AsyncFnOnce(Signals) -> Result<(), ToldFailure>,
+) -> Result<(), ToldFailure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|e| Failure::new(FailureCode::Unexpected, "no runtime").because(e))?;
     let ended = runtime.block_on(async {
         let signals = Signals::listen();
         tokio::select! {
             ended = work(signals.clone()) => ended,
-            () = signals.second() => Err(Failure::new(
+            () = signals.reached(count) => Err(Failure::new(
                 FailureCode::Interrupted,
-                "interrupted twice, and left at once, without tidying up",
+                "interrupted again, and left at once, without tidying up",
             )
             .into()),
         }

@@ -216,7 +216,7 @@ impl From<CloudError> for ToldFailure {
     }
 }
 
-fn parse_milliseconds(text: &str) -> Result<Duration, String> {
+pub fn parse_milliseconds(text: &str) -> Result<Duration, String> {
     let number = text.parse::<u16>().map_err(|_| "a number of milliseconds, at most 65535".to_owned())?;
     Ok(Duration::from_millis(number.into()))
 }

@@ -160,7 +160,12 @@ pub struct UsbDirArgs {
 impl UsbDirArgs {
     /// What tells the attached boards.
     pub fn lister(&self, env: &Environment) -> Box<dyn Lister> {
-        lister(self.usb_dir.clone().or_else(|| env.path("PROVISION_USB_DIR")))
+        lister(self.directory(env))
+    }
+
+    /// The directory, if one stands in for USB.
+    pub fn directory(&self, env: &Environment) -> Option<PathBuf> {
+        self.usb_dir.clone().or_else(|| env.path("PROVISION_USB_DIR"))
     }
 }
 

@@ -30,7 +30,8 @@ impl Signals {
         self.reached(2).await;
     }
 
-    async fn reached(&self, count: u8) {
+    /// Ends when so many signals have come.
+    pub async fn reached(&self, count: u8) {
         let mut signals = self.0.clone();
         if signals.wait_for(|n| *n >= count).await.is_err() {
             // The listener has ended with the runtime; no signal will come.

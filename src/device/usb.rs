@@ -246,8 +246,10 @@ impl UsbPhoton {
         let platform = found.as_ref().and_then(|f| f.platform);
         let mut who = Asked { platform, ..Asked::default() };
         // The MAC comes last: every firmware answers `m`, and its reply has a known end. So what has
-        // not been answered by then will not be: firmware before 0.6.0 passes over `c` in silence.
-        for _ in 0..2 {
+        // not been answered by then will not be: firmware before 0.6.0 passes over `c` in silence. But the
+        // MAC may also be the answer to a question of before; so whoever seems to know no version either,
+        // which firmware does since 0.4.4, is asked some more times.
+        for round in 1..=4 {
             let mut letters = who.missing();
             letters.push(command::MAC);
             self.write(&letters).await?;
@@ -281,7 +283,7 @@ impl UsbPhoton {
                     Said::Saving | Said::Saved | Said::Line(_) => {}
                 }
             }
-            if who.complete() {
+            if who.complete() || (round > 1 && who.firmware.is_some()) {
                 break;
             }
         }

@@ -156,6 +156,19 @@ impl Ledger {
         .await
     }
 
+    /// Takes an order off a board that nothing was done to, so that the next one can have it. One that
+    /// names its board, or is done, stays.
+    pub async fn give_back_order(&self, id: &str) -> Result<(), Failure> {
+        self.working("written", || async {
+            let mut work = self.transaction().await?;
+            let sql = "UPDATE orders SET bound_to = NULL, state = 'open' \
+                 WHERE id = $1 AND device_id IS NULL AND state <> 'done'";
+            sqlx::query(sql).bind(id.to_owned()).execute(work.on()).await?;
+            work.commit().await
+        })
+        .await
+    }
+
     /// The orders of a source, in order.
     pub async fn orders(&self, source: &str) -> Result<Vec<Order>, Failure> {
         self.working("read", || async {

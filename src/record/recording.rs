@@ -274,13 +274,16 @@ impl Journal for Recording {
         let who = self.ledger().who();
         // A part that gives Wi-Fi only claims nothing, whoever the job says the owner is.
         let owner = (part != Part::Wifi).then(|| job.owner.clone());
-        let (product, customer) = owner_words(owner.as_ref(), None);
+        let (product, customer) = owner_words(owner.as_ref(), job.device_id.as_ref());
         self.ledger()
             .working("written", || async {
                 let mut work = self.ledger().transaction().await?;
+                // The board that is meant, until it is known which one it is: so that a run which is killed
+                // before that is settled, too.
                 let sql = "INSERT INTO runs \
-                     (id, process, place, bench, slot, operator, part, started, product, customer, outcome, version) \
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (id) DO NOTHING";
+                     (id, process, place, bench, slot, operator, part, started, device_id, product, customer, \
+                     outcome, version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
+                     ON CONFLICT (id) DO NOTHING";
                 sqlx::query(sql)
                     .bind(self.name())
                     .bind(self.ledger().inner.process.clone())
@@ -290,6 +293,7 @@ impl Journal for Recording {
                     .bind(stored(&who.operator))
                     .bind(part_word(part))
                     .bind(stamp(self.inner.started))
+                    .bind(job.device_id.as_ref().map(ToString::to_string))
                     .bind(product.clone())
                     .bind(customer.clone())
                     .bind(Outcome::Incomplete.as_str())
@@ -396,7 +400,7 @@ impl Journal for Recording {
             .working("written", || async {
                 let mut work = self.ledger().transaction().await?;
                 let sql = "UPDATE runs SET ended = $1, outcome = $2, failure_code = $3, failure_step = $4, \
-                     detail = $5, device_id = $6, product = $7, customer = $8 WHERE id = $9";
+                     detail = $5, device_id = $6, product = $7, customer = $8, settled_by = NULL WHERE id = $9";
                 sqlx::query(sql)
                     .bind(stamp(at))
                     .bind(outcome.as_str())

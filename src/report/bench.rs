@@ -171,7 +171,7 @@ fn news(event: &BenchEvent) -> String {
     match event {
         BenchEvent::Scanned { text, taken: true } => format!("scanned {}: for the next board", clean(text)),
         BenchEvent::Scanned { text, taken: false } => {
-            format!("scanned {}: no open order has that", clean(text))
+            format!("scanned {}: that says not whose a board is", clean(text))
         }
         BenchEvent::LeftOver { device_ids } => {
             let ids: Vec<_> = device_ids.iter().map(DeviceId::as_str).collect();
@@ -508,6 +508,9 @@ fn passed_text(summary: &Summary) -> String {
     if summary.already {
         return "done before; left alone".into();
     }
+    if summary.may_be_updating() {
+        return "keep power while magenta".into();
+    }
     summary.customer.as_ref().map(ToString::to_string).unwrap_or_default()
 }
 
@@ -633,8 +636,8 @@ mod tests {
                 firmware: None,
                 customer: crate::model::Customer::parse("ann@example.com").ok(),
                 product: None,
-                settled: false,
                 already,
+                settled: true,
                 dry_run: false,
             };
             let took = Duration::from_millis(9600);

@@ -253,6 +253,12 @@ impl Run {
         self.command
     }
 
+    #[allow(dead_code)] // by the bench's tests alone
+    pub fn stdin(mut self, from: impl Into<Stdio>) -> Self {
+        self.command.stdin(from);
+        self
+    }
+
     pub fn stdout(mut self, to: impl Into<Stdio>) -> Self {
         self.command.stdout(to);
         self
@@ -295,7 +301,10 @@ pub struct Running {
 impl Running {
     /// The next line, while there is one.
     async fn next_line(&mut self) -> Option<String> {
-        let line = guarded(self.lines.as_mut()?.next_line()).await.unwrap()?;
+        let Ok(line) = timeout(GUARD, self.lines.as_mut()?.next_line()).await else {
+            panic!("it hangs: {}", self.stdout);
+        };
+        let line = line.unwrap()?;
         self.stdout += &line;
         self.stdout.push('\n');
         Some(line)
@@ -308,6 +317,12 @@ impl Running {
         assert_eq!(event["schema"], 1, "{line}");
         self.events.push(event.clone());
         Some(event)
+    }
+
+    /// What was said so far.
+    #[allow(dead_code)] // by the bench's tests alone
+    pub fn told(&self) -> &str {
+        &self.stdout
     }
 
     /// Waits for this event of this step.

@@ -181,5 +181,5 @@ async fn the_second_time_it_leaves_at_once() {
     let ended = run.ended().await;
     assert_eq!(ended.status.code(), Some(130));
     let last = ended.events.last().unwrap();
-    assert_eq!(last["error"]["message"], "interrupted twice, and left at once, without tidying up");
+    assert_eq!(last["error"]["message"], "interrupted again, and left at once, without tidying up");
 }

@@ -224,6 +224,10 @@ impl Faults {
         unpoisoned(&self.0).push(fault);
     }
 
+    pub(super) fn clear(&self) {
+        unpoisoned(&self.0).clear();
+    }
+
     /// The fault for this request: the first that matches, which is then used up once.
     pub(super) fn take(&self, method: &str, path: &str) -> Option<Fault> {
         let mut faults = unpoisoned(&self.0);

@@ -278,6 +278,11 @@ impl SimCloud {
         self.office.faults.add(fault);
     }
 
+    /// Lets nothing more go wrong.
+    pub fn clear_faults(&self) {
+        self.office.faults.clear();
+    }
+
     /// Puts up a gate at this route (see [`super::RoutePattern`]).
     pub fn gate(&self, route: &str) -> Result<Gate, BadFault> {
         Ok(self.office.gates.put_up(route.parse()?))

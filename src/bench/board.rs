@@ -1,0 +1,356 @@
+//! One board at a bench, from being taken up to its verdict.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::sync::SetOnce;
+
+use super::{Bench, BenchEvent, Hook, Shift, Tell};
+use crate::{
+    cloud::{CloudError, Fleet},
+    device::UsbPhoton,
+    link::discovery::{Access, AttachedBoard, Lister, UsbTarget},
+    model::{
+        CustomerTemplate, Deadline, DeviceId, Event, EventKind, Events, Failure, FailureCode, Invalid, Step,
+        Summary,
+    },
+    record::{NewOrder, Order, OrderState, Outcome, Recording, RunQuery},
+    workflow::{self, Job, Owner},
+};
+
+/// A board that is taken up.
+pub(super) struct Task {
+    pub lane: usize,
+    pub slot: String,
+    pub board: AttachedBoard,
+    /// What was scanned for it.
+    pub scanned: Option<String>,
+    /// How often it was pulled out in the middle of a run, in a row. One that always is fails.
+    pub pulled_out: usize,
+    pub leash: Arc<Leash>,
+    /// Runs of this board whose end the ledger did not take.
+    pub unended: Arc<Mutex<Vec<String>>>,
+}
+
+/// What the bench tells a run that is under way.
+#[derive(Default)]
+pub(super) struct Leash {
+    /// Why it has to end.
+    pub end: SetOnce<FailureCode>,
+    /// The board was away for a moment.
+    pub was_away: AtomicBool,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Passed,
+    Failed(FailureCode),
+    /// No order is left for it.
+    NoOrder,
+    /// It waits for a barcode.
+    NoScan,
+}
+
+/// How often in a row a board may be pulled out before it counts as failed.
+const PULLS: usize = 3;
+
+/// Whose a board shall be, and what it shall be called.
+struct Wanted {
+    order: Option<Order>,
+    customer: Option<CustomerTemplate>,
+    /// The board that is meant.
+    device_id: Option<DeviceId>,
+}
+
+enum Found {
+    Wanted(Box<Wanted>),
+    NoOrder,
+    NoScan,
+}
+
+/// Works on a board to its end.
+pub(super) async fn work(
+    bench: &Bench,
+    task: Task,
+    lister: Arc<dyn Lister>,
+    tell: Tell,
+    shift: Arc<Mutex<Shift>>,
+) -> Verdict {
+    let begun = Instant::now();
+    let key = key_of(&task.board);
+    let end = |result: Result<Summary, Arc<Failure>>, device_id: Option<DeviceId>| {
+        let kind = EventKind::RunEnded { result, device_id, took: begun.elapsed() };
+        let event = Event { at: jiff::Timestamp::now(), lane: task.lane, kind };
+        shift.lock().unwrap_or_else(PoisonError::into_inner).take(&key, None, &event);
+        tell(BenchEvent::Run(event));
+    };
+    let wanted = async {
+        // Else the board would be taken for one that another run is at.
+        let unended = || task.unended.lock().unwrap_or_else(PoisonError::into_inner);
+        let runs = unended().clone();
+        for run in runs {
+            bench.ledger.release(&run).await?;
+            unended().retain(|other| *other != run);
+        }
+        bench.wanted(&task).await
+    };
+    let wanted = match wanted.await {
+        Ok(Found::Wanted(wanted)) => *wanted,
+        Ok(Found::NoOrder) => return Verdict::NoOrder,
+        Ok(Found::NoScan) => return Verdict::NoScan,
+        Err(failure) => {
+            let code = failure.code;
+            end(Err(Arc::new(failure)), task.board.device_id);
+            return Verdict::Failed(code);
+        }
+    };
+    let mut job = Job { device_id: wanted.device_id, ..bench.job.clone() };
+    if let (Owner::Customer { customer, .. }, Some(ordered)) = (&mut job.owner, wanted.customer) {
+        *customer = ordered;
+    }
+    let recording = Recording::new(&bench.ledger, Some(task.slot.clone()));
+    let events = {
+        let (recording, tell, shift) = (recording.clone(), tell.clone(), shift.clone());
+        let (key, id) = (key.clone(), task.board.device_id.clone());
+        Events::new(task.lane, move |event| {
+            recording.hear(&event);
+            // How it ended is told below, by somebody who knows why it was ended.
+            if !matches!(event.kind, EventKind::RunEnded { .. }) {
+                shift.lock().unwrap_or_else(PoisonError::into_inner).take(&key, id.as_ref(), &event);
+                tell(BenchEvent::Run(event));
+            }
+        })
+    };
+    let target = match &task.board.device_id {
+        Some(id) => UsbTarget::Device(id.clone()),
+        None => UsbTarget::Port(task.board.port.clone()),
+    };
+    let mut device =
+        UsbPhoton::new(target, lister.clone(), bench.ports.clone(), bench.patience.clone(), bench.pace);
+    let leash = task.leash.clone();
+    let stop = async {
+        leash.end.wait().await;
+    };
+    let result = workflow::run(&job, &bench.cloud, &mut device, &events, &recording, stop).await;
+    let result = result.map_err(|failure| explained(failure, &task, &*lister));
+    let device_id = result.as_ref().ok().and_then(|summary| summary.device_id.clone());
+    let device_id = device_id.or(task.board.device_id.clone());
+    let code = result.as_ref().err().map(|failure| failure.code);
+    if code == Some(FailureCode::LedgerUnusable) {
+        task.unended.lock().unwrap_or_else(PoisonError::into_inner).push(recording.id().to_string());
+    }
+    // Whoever sees PASS may unplug the board, so by then all is done that is to be done for it.
+    let named = match &result {
+        Ok(_) => bench.name(&wanted.order, device_id.as_ref()).await,
+        Err(_) => Ok(()),
+    };
+    if let Some(order) = &wanted.order {
+        let settled = match &result {
+            Ok(_) if named.is_ok() => bench.ledger.settle_order(&order.id, OrderState::Done).await,
+            Ok(_) => Ok(()),
+            Err(failure) if is_untouched(failure) => bench.ledger.give_back_order(&order.id).await,
+            Err(_) => bench.ledger.settle_order(&order.id, OrderState::Failed).await,
+        };
+        if let Err(error) = settled {
+            // The board has its order all the same; only what became of it is not noted.
+            tracing::warn!(%error, "the order's end is not in the ledger");
+        }
+    }
+    end(result.clone(), device_id.clone());
+    if let Err(failure) = &named {
+        tell(BenchEvent::Remark { lane: task.lane, text: format!("its name is not set: {failure}") });
+    }
+    let hook = match &result {
+        Ok(summary) if !summary.already || bench.settles(&recording, device_id.as_ref()).await => {
+            bench.hooks.on_pass.as_ref().map(|hook| ("on-pass", hook))
+        }
+        Ok(_) => None,
+        Err(failure) if is_the_boards(failure.code) => {
+            bench.hooks.on_fail.as_ref().map(|hook| ("on-fail", hook))
+        }
+        Err(_) => None,
+    };
+    if let Some((name, hook)) = hook {
+        let about = about(&task, &job, &recording, wanted.order.as_ref(), device_id.as_ref(), code);
+        let error = hook.run(&about, bench.hooks.deadline).await.err();
+        tell(BenchEvent::Hook { lane: task.lane, hook: name, error });
+    }
+    code.map_or(Verdict::Passed, Verdict::Failed)
+}
+
+/// What a board goes by: its id, or the place of one that USB does not name.
+pub(super) fn key_of(board: &AttachedBoard) -> String {
+    match (&board.device_id, &board.hub_path) {
+        (Some(id), _) => id.to_string(),
+        (None, Some(socket)) => socket.clone(),
+        (None, None) => board.port.to_string_lossy().into_owned(),
+    }
+}
+
+/// The same failure, or that the board was pulled out.
+fn explained(failure: Arc<Failure>, task: &Task, lister: &dyn Lister) -> Arc<Failure> {
+    use FailureCode as F;
+    let step = failure.step;
+    let pulled_out = match (task.leash.end.get(), failure.code) {
+        (Some(F::PulledOut), F::Interrupted) => true,
+        (
+            None,
+            F::NoDevice
+            | F::NoAnswer
+            | F::NotListening
+            | F::ConsoleStuck
+            | F::CodeRefused
+            | F::WifiRefused
+            | F::BackToListening
+            | F::NotVerified,
+        ) => {
+            let is_away = || lister.access(&task.board.port) == Access::Missing;
+            task.pulled_out < PULLS && (task.leash.was_away.load(Ordering::Relaxed) || is_away())
+        }
+        _ => false,
+    };
+    if !pulled_out {
+        return failure;
+    }
+    Arc::new(Failure { step, ..Failure::new(F::PulledOut, "the board was pulled out in the middle of it") })
+}
+
+/// Whether nothing was done to the board or for it, so that its order can be another's.
+fn is_untouched(failure: &Failure) -> bool {
+    use FailureCode as F;
+    let refused = matches!(
+        failure.code,
+        F::OwnedByOther | F::InOtherProduct | F::WrongPlatform | F::FirmwareTooOld | F::WrongDevice
+    );
+    refused && matches!(failure.step, Some(Step::KnowDevice | Step::CheckDevice | Step::Listening))
+}
+
+/// Whether a failure says something about the board, and not about the bench.
+fn is_the_boards(code: FailureCode) -> bool {
+    use FailureCode as F;
+    !matches!(code, F::PulledOut | F::Interrupted | F::LedgerUnusable | F::PortBusy)
+}
+
+impl Bench {
+    /// Whose this board shall be.
+    async fn wanted(&self, task: &Task) -> Result<Found, Failure> {
+        let id = task.board.device_id.clone();
+        let (Some(orders), Some(id)) = (&self.orders, &id) else {
+            return Ok(Found::Wanted(Box::new(Wanted { order: None, customer: None, device_id: id })));
+        };
+        let mut order = self.ledger.claim_order(&orders.source, id).await?;
+        if order.is_none()
+            && let Some(scan) = &orders.scan
+        {
+            let Some(text) = &task.scanned else { return Ok(Found::NoScan) };
+            if let Ok(meant) = DeviceId::parse(text)
+                && meant != *id
+            {
+                let detail = format!("the board is {id}, and the barcode said {meant}");
+                return Err(Failure::new(FailureCode::WrongDevice, detail).in_step(Step::KnowDevice));
+            }
+            let customer = scan.customer(text);
+            let scanned = NewOrder { device_id: Some(id.clone()), customer, name: None, note: None };
+            self.ledger.add_order(&orders.source, &scanned).await?;
+            order = self.ledger.claim_order(&orders.source, id).await?;
+        }
+        if order.is_none() && !orders.are_optional {
+            return Ok(Found::NoOrder);
+        }
+        let wrong = |invalid: Invalid| Failure::new(FailureCode::Configuration, invalid.to_string());
+        let customer = order.as_ref().and_then(|order| order.customer.as_deref());
+        let customer = customer.map(CustomerTemplate::parse).transpose().map_err(wrong)?;
+        Ok(Found::Wanted(Box::new(Wanted { order, customer, device_id: Some(id.clone()) })))
+    }
+
+    /// Gives the device the name and the note of its order, unless it got them before.
+    async fn name(&self, order: &Option<Order>, device_id: Option<&DeviceId>) -> Result<(), CloudError> {
+        let (Some(order), Some(id), Owner::Customer { product, .. }) = (order, device_id, &self.job.owner)
+        else {
+            return Ok(());
+        };
+        if order.state == OrderState::Done {
+            return Ok(());
+        }
+        let (fleet, cloud) = (Fleet::Product(product.clone()), &self.cloud);
+        let deadline = Deadline::after(self.job.policy.cloud, "naming the device");
+        if let Some(name) = &order.name {
+            cloud.rename_device(&fleet, id, name, deadline).await?;
+        }
+        if let Some(note) = &order.note {
+            cloud.note_device(&fleet, id, note, deadline).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether this run, which found all done, settles one before it that did not end well: then the
+    /// board has not passed at any bench yet.
+    async fn settles(&self, recording: &Recording, device_id: Option<&DeviceId>) -> bool {
+        let query = RunQuery {
+            device_id: device_id.cloned(),
+            before: Some(recording.id().clone()),
+            limit: 1,
+            ..RunQuery::default()
+        };
+        match self.ledger.runs(&query).await {
+            Ok(runs) => {
+                runs.first().is_some_and(|run| !matches!(run.outcome, Outcome::Passed | Outcome::Already))
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the ledger does not tell whether the board has passed before");
+                false
+            }
+        }
+    }
+}
+
+/// What hooks can be told.
+fn about(
+    task: &Task,
+    job: &Job,
+    recording: &Recording,
+    order: Option<&Order>,
+    device_id: Option<&DeviceId>,
+    code: Option<FailureCode>,
+) -> BTreeMap<&'static str, String> {
+    let (product, customer) = match &job.owner {
+        Owner::Customer { product, customer } => {
+            let customer = match device_id {
+                Some(id) => customer.for_device(id).to_string(),
+                None => customer.fixed().map(ToString::to_string).unwrap_or_default(),
+            };
+            (product.to_string(), customer)
+        }
+        Owner::Developer => Default::default(),
+    };
+    let of = |text: Option<&String>| text.cloned().unwrap_or_default();
+    [
+        ("device_id", device_id.map(ToString::to_string).unwrap_or_default()),
+        ("customer", customer),
+        ("product", product),
+        ("slot", task.slot.clone()),
+        ("run", recording.id().to_string()),
+        ("code", code.map(FailureCode::as_str).unwrap_or_default()),
+        ("name", of(order.and_then(|order| order.name.as_ref()))),
+        ("note", of(order.and_then(|order| order.note.as_ref()))),
+    ]
+    .into()
+}
+
+/// The programs that are run about boards.
+#[derive(Debug, Clone)]
+pub struct Hooks {
+    /// About one that has passed, for the first time.
+    pub on_pass: Option<Hook>,
+    /// About one that has failed for a reason of its own.
+    pub on_fail: Option<Hook>,
+    /// How long either may take.
+    pub deadline: Duration,
+}

@@ -1,0 +1,653 @@
+//! The bench at work: who is there, whose turn it is, and when it is over.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    pin::pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::{FutureExt, StreamExt, future::LocalBoxFuture, stream::FuturesUnordered};
+use tokio::{
+    sync::{Notify, mpsc},
+    time::{Instant, interval, sleep},
+};
+
+use super::{
+    Allowed, BenchEvent, Hooks, LeftAlone, Shift, SlotMap, Stopping, Waiting, Watch,
+    board::{self, Leash, Task, Verdict, key_of},
+};
+use crate::{
+    cloud::Cloud,
+    device::Patience,
+    link::{
+        discovery::{Access, AttachedBoard, Lister},
+        serial::OpenPort,
+    },
+    model::{DeviceId, Failure, FailureCode},
+    record::{Beat, Ledger},
+    workflow::Job,
+};
+
+/// Who is told what happens.
+pub type Tell = Arc<dyn Fn(BenchEvent) + Send + Sync>;
+
+/// What a bench works with.
+pub struct Bench {
+    /// What shall be so with every board; its device is ignored.
+    pub job: Job,
+    /// The cloud.
+    pub cloud: Cloud,
+    /// Where every run is recorded, and every order bound.
+    pub ledger: Ledger,
+    /// What opens ports.
+    pub ports: Arc<dyn OpenPort>,
+    /// How long boards are waited for.
+    pub patience: Patience,
+    /// Type claim codes slowly.
+    pub pace: Option<Duration>,
+    /// How many boards are worked on at once.
+    pub lanes: usize,
+    /// Which boards are meant.
+    pub allowed: Allowed,
+    /// What their places are called.
+    pub slots: SlotMap,
+    /// Whose they shall be, one by one.
+    pub orders: Option<Orders>,
+    /// What is run about them.
+    pub hooks: Hooks,
+    /// Take up no more than so many.
+    pub count: Option<usize>,
+    /// Take up none after this time.
+    pub time: Option<Duration>,
+    /// Whether the cloud has limits, of which every bench takes its share.
+    pub has_limits: bool,
+    /// A board that is away for no longer than this was not pulled out: it has only started anew.
+    pub blip: Duration,
+}
+
+/// Where orders come from.
+#[derive(Debug, Clone)]
+pub struct Orders {
+    /// Their source's name in the ledger.
+    pub source: String,
+    /// A board without an order gets one by a barcode.
+    pub scan: Option<Scan>,
+    /// A board without an order is worked on all the same.
+    pub are_optional: bool,
+}
+
+/// What barcodes mean: a customer, or else the board that is to come next.
+#[derive(Debug, Clone)]
+pub struct Scan {
+    /// What a barcode is put into, to make a customer.
+    pub template: Option<String>,
+    /// Whether there is a customer for boards whose barcode names none.
+    pub has_default: bool,
+}
+
+impl Scan {
+    /// Where in a template the barcode goes.
+    pub const HOLE: &str = "{scan}";
+
+    /// Whether this barcode says whose a board is.
+    fn takes(&self, text: &str) -> bool {
+        let is_plain = !text.is_empty() && !text.chars().any(char::is_control) && !text.contains(['{', '}']);
+        let names_a_board = DeviceId::parse(text).is_ok();
+        is_plain && (self.template.is_some() || names_a_board == self.has_default)
+    }
+
+    /// The customer that it means; none for the one whom every board gets.
+    pub(super) fn customer(&self, text: &str) -> Option<String> {
+        match &self.template {
+            Some(template) => Some(template.replace(Self::HOLE, text)),
+            None => (!self.has_default).then(|| text.to_owned()),
+        }
+    }
+}
+
+/// From one look at what has become due to the next.
+const TICK: Duration = Duration::from_millis(100);
+/// A port that may not be opened yet: the system sets its rights a moment after it appears.
+const RIGHTS: Duration = Duration::from_secs(2);
+/// A port that another program has: ModemManager lets go within a minute.
+const BUSY: Duration = Duration::from_secs(1);
+const BUSY_TRIES: u32 = 6;
+/// A ledger that failed is tried again so much later.
+const LEDGER: Duration = Duration::from_secs(2);
+
+/// Works until it is told to finish, or its count or time is over. `abort` ends the boards under way, too.
+///
+/// # Errors
+/// None but what makes it impossible to go on: see [`Shift::stopped_by`].
+pub async fn run(
+    bench: &Bench,
+    mut watch: Watch,
+    mut scans: mpsc::UnboundedReceiver<String>,
+    tell: Tell,
+    finish: impl Future<Output = ()>,
+    abort: impl Future<Output = ()>,
+) -> Shift {
+    if !bench.has_limits {
+        bench.cloud.ignore_limits();
+    }
+    let shift = Arc::new(Mutex::new(Shift::begin()));
+    let mut floor = Floor {
+        bench,
+        lister: watch.lister(),
+        tell: tell.clone(),
+        shift: shift.clone(),
+        boards: BTreeMap::new(),
+        lanes: 0,
+        under_way: FuturesUnordered::new(),
+        scanned: VecDeque::new(),
+        taken: BTreeSet::new(),
+        settled: BTreeSet::new(),
+        stopping: None,
+        ledger_fails: false,
+        pulse: Arc::new(Pulse::default()),
+    };
+    floor.tell_left_over().await;
+    let pulse = floor.pulse.clone();
+    let (heart_tell, heart_shift) = (tell.clone(), shift.clone());
+    let mut heart = pin!(heart(bench, pulse.clone(), heart_tell, heart_shift));
+    let (mut finish, mut abort) = (pin!(finish.fuse()), pin!(abort.fuse()));
+    let over = async {
+        match bench.time {
+            Some(time) => sleep(time).await,
+            None => std::future::pending().await,
+        }
+    };
+    let mut over = pin!(over.fuse());
+    let mut tick = interval(TICK);
+    let mut scanning = true;
+    loop {
+        tokio::select! {
+            seen = watch.next() => floor.see(seen),
+            Some((key, verdict)) = floor.under_way.next() => floor.ended(&key, verdict),
+            text = scans.recv(), if scanning => match text {
+                Some(text) => floor.scan(text),
+                None => scanning = false,
+            },
+            () = &mut finish => floor.stop(Stopping::Asked),
+            () = &mut abort => floor.abort(),
+            () = &mut over => floor.stop(Stopping::Time),
+            _ = tick.tick() => {}
+            () = &mut heart => {}
+        }
+        floor.go_on();
+        if floor.is_over() {
+            break;
+        }
+    }
+    drop(floor);
+    if let Err(error) = bench.ledger.leave(&beat(bench, &pulse, &shift)).await {
+        tracing::warn!(%error, "the ledger does not know that this bench has ended");
+    }
+    let shift = shift.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    tell(BenchEvent::Ended(shift.clone()));
+    shift
+}
+
+/// What the bench and its heart tell each other.
+#[derive(Default)]
+struct Pulse {
+    under_way: AtomicU32,
+    /// The ledger's present trouble; empty when there is none.
+    trouble: Mutex<String>,
+    /// Look at once.
+    now: Notify,
+}
+
+impl Pulse {
+    fn trouble(&self) -> bool {
+        !self.trouble.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// Whether this is news.
+    fn set_trouble(&self, why: &str) -> bool {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = trouble.is_empty() != why.is_empty();
+        why.clone_into(&mut trouble);
+        news
+    }
+}
+
+fn beat(bench: &Bench, pulse: &Pulse, shift: &Mutex<Shift>) -> Beat {
+    let shift = shift.lock().unwrap_or_else(PoisonError::into_inner);
+    let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    Beat {
+        slots: number(bench.lanes),
+        under_way: pulse.under_way.load(Ordering::Relaxed),
+        passed: number(shift.passed()),
+        failed: number(shift.boards() - shift.passed()),
+    }
+}
+
+/// Tells the other benches that this one is alive, and takes its share of the cloud's limits. Also finds
+/// out when a ledger that failed can be used again. Never ends.
+async fn heart(bench: &Bench, pulse: Arc<Pulse>, tell: Tell, shift: Arc<Mutex<Shift>>) {
+    let mut last = 1;
+    loop {
+        let told = bench.ledger.beat(&beat(bench, &pulse, &shift)).await;
+        let pause = match told {
+            Ok(alive) => {
+                if pulse.set_trouble("") {
+                    tell(BenchEvent::Trouble { with: TROUBLE, why: None });
+                }
+                if bench.has_limits {
+                    bench.cloud.share_limits(alive);
+                }
+                if alive != last {
+                    tell(BenchEvent::Benches { alive: usize::try_from(alive).unwrap_or(usize::MAX) });
+                }
+                last = alive;
+                Ledger::BEAT
+            }
+            Err(failure) => {
+                if pulse.set_trouble(&failure.to_string()) {
+                    tell(BenchEvent::Trouble { with: TROUBLE, why: Some(failure.to_string()) });
+                }
+                LEDGER
+            }
+        };
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = pulse.now.notified() => {}
+        }
+    }
+}
+
+const TROUBLE: &str = "NO NEW BOARDS";
+const NO_BOARDS: &str = "BOARDS CANNOT BE SEEN";
+
+/// A board that is known here, and its lane.
+struct Known {
+    lane: usize,
+    board: AttachedBoard,
+    slot: String,
+    state: State,
+    /// Since when it has not been seen.
+    away_since: Option<Instant>,
+    /// Whether it has a line.
+    is_shown: bool,
+    scanned: Option<String>,
+    pulled_out: usize,
+    busy_tries: u32,
+    unended: Arc<Mutex<Vec<String>>>,
+}
+
+enum State {
+    /// To be taken up, not before this time.
+    Ready {
+        seen: Instant,
+        not_before: Instant,
+        told: Option<Waiting>,
+    },
+    Working(Arc<Leash>),
+    Passed,
+    /// Until it is unplugged.
+    Failed,
+    /// Until it comes back.
+    PulledOut,
+    NoScan,
+    LeftAlone,
+}
+
+impl State {
+    fn ready(delay: Duration) -> Self {
+        let now = Instant::now();
+        Self::Ready { seen: now, not_before: now + delay, told: None }
+    }
+}
+
+struct Floor<'a> {
+    bench: &'a Bench,
+    lister: Arc<dyn Lister>,
+    tell: Tell,
+    shift: Arc<Mutex<Shift>>,
+    boards: BTreeMap<String, Known>,
+    lanes: usize,
+    under_way: FuturesUnordered<LocalBoxFuture<'a, (String, Verdict)>>,
+    /// Barcodes that no board has yet.
+    scanned: VecDeque<String>,
+    taken: BTreeSet<String>,
+    /// Those of the taken that have their verdict.
+    settled: BTreeSet<String>,
+    stopping: Option<Stopping>,
+    ledger_fails: bool,
+    pulse: Arc<Pulse>,
+}
+
+impl Floor<'_> {
+    fn tell(&self, event: BenchEvent) {
+        (self.tell)(event);
+    }
+
+    /// Says which boards were under way when an earlier process was killed.
+    async fn tell_left_over(&self) {
+        match self.bench.ledger.incomplete_runs(&self.bench.ledger.who().bench).await {
+            Ok(runs) => {
+                let ids = runs.iter().filter_map(|run| DeviceId::parse(run.device_id.as_deref()?).ok());
+                let device_ids: BTreeSet<_> = ids.collect();
+                if !device_ids.is_empty() {
+                    self.tell(BenchEvent::LeftOver { device_ids: device_ids.into_iter().collect() });
+                }
+            }
+            // The heart will find that, too, and say so.
+            Err(error) => tracing::warn!(%error, "the ledger does not tell what was left incomplete"),
+        }
+    }
+
+    /// Takes in which boards are attached.
+    fn see(&mut self, seen: Result<Vec<AttachedBoard>, Failure>) {
+        let seen = match seen {
+            Ok(seen) => seen,
+            Err(failure) => {
+                self.tell(BenchEvent::Trouble { with: NO_BOARDS, why: Some(failure.to_string()) });
+                return;
+            }
+        };
+        let now = Instant::now();
+        let seen: BTreeMap<_, _> = seen.into_iter().map(|board| (key_of(&board), board)).collect();
+        let gone: Vec<_> = self.boards.keys().filter(|key| !seen.contains_key(*key)).cloned().collect();
+        for key in gone {
+            self.goes(&key, now);
+        }
+        for (key, board) in seen {
+            self.comes(key, board);
+        }
+    }
+
+    fn comes(&mut self, key: String, board: AttachedBoard) {
+        let slot = self.bench.slots.slot(&board);
+        let Some(known) = self.boards.get_mut(&key) else {
+            let lane = self.lanes;
+            self.lanes += 1;
+            self.tell(BenchEvent::Plugged { lane, slot: slot.clone(), device_id: board.device_id.clone() });
+            let state = State::ready(Duration::ZERO);
+            let known = Known {
+                lane,
+                board,
+                slot,
+                state,
+                away_since: None,
+                is_shown: true,
+                scanned: None,
+                pulled_out: 0,
+                busy_tries: 0,
+                unended: Arc::default(),
+            };
+            self.boards.insert(key, known);
+            return;
+        };
+        let was_away = known.away_since.take().is_some();
+        let is_news = !known.is_shown || known.slot != slot;
+        known.board = board;
+        known.slot = slot;
+        let comes_back = match known.state {
+            State::PulledOut => true,
+            _ => was_away && !known.is_shown,
+        };
+        if comes_back {
+            known.state = State::ready(Duration::ZERO);
+            known.busy_tries = 0;
+        }
+        known.is_shown = true;
+        let (lane, slot, device_id) = (known.lane, known.slot.clone(), known.board.device_id.clone());
+        if is_news || comes_back {
+            self.tell(BenchEvent::Plugged { lane, slot, device_id });
+        }
+    }
+
+    fn goes(&mut self, key: &str, now: Instant) {
+        let Some(known) = self.boards.get_mut(key) else { return };
+        if known.away_since.is_none() {
+            known.away_since = Some(now);
+        }
+        match &known.state {
+            State::Working(leash) => leash.was_away.store(true, Ordering::Relaxed),
+            // It may only start anew; see `due`.
+            State::Passed | State::PulledOut => {}
+            State::Ready { .. } | State::Failed | State::NoScan | State::LeftAlone => self.hide(key),
+        }
+    }
+
+    fn hide(&mut self, key: &str) {
+        let Some(known) = self.boards.get_mut(key).filter(|known| known.is_shown) else { return };
+        known.is_shown = false;
+        known.pulled_out = 0;
+        let lane = known.lane;
+        self.tell(BenchEvent::Unplugged { lane });
+    }
+
+    /// What time alone brings about.
+    fn due(&mut self) {
+        let now = Instant::now();
+        let blip = self.bench.blip;
+        let away = |known: &Known| known.away_since.is_some_and(|since| now.duration_since(since) > blip);
+        let keys: Vec<_> =
+            self.boards.iter().filter(|(_, known)| away(known)).map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            match self.boards.get(&key).map(|known| &known.state) {
+                Some(State::Working(leash)) => drop(leash.end.set(FailureCode::PulledOut)),
+                Some(State::Passed) => self.hide(&key),
+                _ => {}
+            }
+        }
+        let fails = self.pulse.trouble();
+        self.ledger_fails = fails;
+    }
+
+    /// A barcode was read.
+    fn scan(&mut self, text: String) {
+        let text = text.trim().to_owned();
+        let scan = self.bench.orders.as_ref().and_then(|orders| orders.scan.as_ref());
+        let taken = scan.is_some_and(|scan| scan.takes(&text));
+        if taken {
+            self.scanned.push_back(text.clone());
+        }
+        if !text.is_empty() {
+            self.tell(BenchEvent::Scanned { text, taken });
+        }
+    }
+
+    /// Gives what was scanned to those who wait for it, first come, first served.
+    fn hand_out_scans(&mut self) {
+        while !self.scanned.is_empty() {
+            let waiting = self.boards.values_mut().filter(|known| matches!(known.state, State::NoScan));
+            let Some(first) = waiting.min_by_key(|known| known.lane) else { return };
+            first.scanned = self.scanned.pop_front();
+            first.state = State::ready(Duration::ZERO);
+        }
+    }
+
+    fn stop(&mut self, why: Stopping) {
+        if self.stopping.is_none() || self.stopping == Some(Stopping::Count) {
+            self.stopping = Some(why);
+            self.tell(BenchEvent::Stopping { why });
+        }
+    }
+
+    fn abort(&mut self) {
+        self.stop(Stopping::Asked);
+        for known in self.boards.values() {
+            if let State::Working(leash) = &known.state {
+                let _ = leash.end.set(FailureCode::Interrupted);
+            }
+        }
+    }
+
+    /// Takes up whom it can.
+    fn go_on(&mut self) {
+        self.due();
+        self.hand_out_scans();
+        let now = Instant::now();
+        let mut ready: Vec<_> = self
+            .boards
+            .iter()
+            .filter_map(|(key, known)| match &known.state {
+                State::Ready { seen, .. } => Some((*seen, known.lane, key.clone())),
+                _ => None,
+            })
+            .collect();
+        ready.sort();
+        for (_, _, key) in ready {
+            self.consider(&key, now);
+        }
+    }
+
+    fn consider(&mut self, key: &str, now: Instant) {
+        let Some(known) = self.boards.get(key) else { return };
+        let State::Ready { seen, not_before, told } = known.state else { return };
+        let lane = known.lane;
+        if let Some(why) = self.is_left_alone(key, &known.board) {
+            self.put(key, State::LeftAlone);
+            self.tell(BenchEvent::LeftAlone { lane, why });
+            return;
+        }
+        let has_rights = known.board.access == Access::Granted || now.duration_since(seen) > RIGHTS;
+        let why = if self.ledger_fails {
+            Some(Waiting::Ledger)
+        } else if now < not_before {
+            Some(Waiting::Again)
+        } else if self.under_way.len() >= self.bench.lanes {
+            Some(Waiting::FreeLane)
+        } else if !has_rights {
+            Some(Waiting::Again)
+        } else {
+            None
+        };
+        match why {
+            Some(why) if told == Some(why) => {}
+            Some(why) => {
+                self.put(key, State::Ready { seen, not_before, told: Some(why) });
+                self.tell(BenchEvent::Waiting { lane, why });
+            }
+            None => self.take_up(key),
+        }
+    }
+
+    fn is_left_alone(&self, key: &str, board: &AttachedBoard) -> Option<LeftAlone> {
+        let id = board.device_id.as_ref();
+        let needs_id = self.bench.orders.is_some() || self.bench.allowed != Allowed::Any;
+        if id.is_none() && needs_id {
+            return Some(LeftAlone::Unknown);
+        }
+        if !self.bench.allowed.allows(id) {
+            return Some(LeftAlone::NotMeant);
+        }
+        match self.stopping {
+            // Those that were taken up before belong to the count.
+            Some(Stopping::Count) if self.taken.contains(key) => None,
+            Some(_) => Some(LeftAlone::Stopping),
+            None => None,
+        }
+    }
+
+    fn put(&mut self, key: &str, state: State) {
+        if let Some(known) = self.boards.get_mut(key) {
+            known.state = state;
+        }
+    }
+
+    fn take_up(&mut self, key: &str) {
+        let Some(known) = self.boards.get_mut(key) else { return };
+        let leash = Arc::new(Leash::default());
+        known.state = State::Working(leash.clone());
+        let task = Task {
+            lane: known.lane,
+            slot: known.slot.clone(),
+            board: known.board.clone(),
+            scanned: known.scanned.clone(),
+            pulled_out: known.pulled_out,
+            leash,
+            unended: known.unended.clone(),
+        };
+        let (lister, tell, shift) = (self.lister.clone(), self.tell.clone(), self.shift.clone());
+        let (bench, name) = (self.bench, key.to_owned());
+        let work = async move { (name, board::work(bench, task, lister, tell, shift).await) };
+        self.under_way.push(work.boxed_local());
+        self.count_under_way();
+        self.taken.insert(key.to_owned());
+        self.settled.remove(key);
+        if self.bench.count.is_some_and(|count| self.taken.len() >= count) && self.stopping.is_none() {
+            self.stop(Stopping::Count);
+        }
+    }
+
+    fn count_under_way(&self) {
+        let count = u32::try_from(self.under_way.len()).unwrap_or(u32::MAX);
+        self.pulse.under_way.store(count, Ordering::Relaxed);
+    }
+
+    /// Takes in what became of a board.
+    fn ended(&mut self, key: &str, verdict: Verdict) {
+        self.count_under_way();
+        let Some(known) = self.boards.get_mut(key) else { return };
+        let lane = known.lane;
+        let is_here = known.away_since.is_none();
+        let (state, is_settled) = match verdict {
+            Verdict::Passed => {
+                (known.pulled_out, known.busy_tries) = (0, 0);
+                (State::Passed, true)
+            }
+            Verdict::NoScan => (State::NoScan, false),
+            Verdict::NoOrder => (State::LeftAlone, true),
+            Verdict::Failed(FailureCode::PulledOut) => {
+                known.pulled_out += 1;
+                (if is_here { State::ready(Duration::ZERO) } else { State::PulledOut }, false)
+            }
+            Verdict::Failed(FailureCode::LedgerUnusable) => (State::ready(LEDGER), false),
+            Verdict::Failed(FailureCode::PortBusy) if known.busy_tries < BUSY_TRIES => {
+                known.busy_tries += 1;
+                (State::ready(BUSY * 2_u32.pow(known.busy_tries - 1)), false)
+            }
+            Verdict::Failed(_) => (State::Failed, true),
+        };
+        known.state = state;
+        if is_settled {
+            self.settled.insert(key.to_owned());
+        }
+        match verdict {
+            Verdict::NoScan => self.tell(BenchEvent::Waiting { lane, why: Waiting::Scan }),
+            Verdict::NoOrder => self.tell(BenchEvent::LeftAlone { lane, why: LeftAlone::NoOrder }),
+            Verdict::Failed(FailureCode::LedgerUnusable) => self.ledger_has_failed(),
+            Verdict::Failed(code) if ends_all(code) => {
+                self.stop(Stopping::Failure);
+                self.shift.lock().unwrap_or_else(PoisonError::into_inner).stopped_by.get_or_insert(code);
+            }
+            _ => {}
+        }
+        if !is_here && matches!(verdict, Verdict::Failed(code) if code != FailureCode::PulledOut) {
+            self.hide(key);
+        }
+    }
+
+    fn ledger_has_failed(&mut self) {
+        let why = "the ledger cannot be written";
+        if self.pulse.set_trouble(why) {
+            self.tell(BenchEvent::Trouble { with: TROUBLE, why: Some(why.into()) });
+        }
+        self.ledger_fails = true;
+        self.pulse.now.notify_one();
+    }
+
+    fn is_over(&self) -> bool {
+        let all_are_settled = || self.taken.iter().all(|key| self.settled.contains(key));
+        match self.stopping {
+            None => false,
+            Some(Stopping::Count) => self.under_way.is_empty() && all_are_settled(),
+            Some(_) => self.under_way.is_empty(),
+        }
+    }
+}
+
+/// Whether every other board would fail for the same reason.
+fn ends_all(code: FailureCode) -> bool {
+    use FailureCode as F;
+    matches!(code, F::SignInRefused | F::SignInHeldBack | F::ProductNotVisible | F::Configuration)
+}

@@ -1,0 +1,130 @@
+//! One ledger for several benches, and one that cannot be used for a while.
+
+use std::collections::BTreeSet;
+
+use provision::{model::DeviceId, record::RunQuery, sim::photon::PhotonConfig};
+use serde_json::{Value, json};
+use sqlx::{Connection, SqliteConnection};
+
+use crate::{
+    bench::guarded,
+    cluster::Cluster,
+    floor::{Floor, id, is, until, whole},
+};
+
+async fn on_postgres(cluster: &Cluster) -> Floor {
+    Floor { ledger: cluster.database(), ..Floor::new().await }
+}
+
+#[tokio::test]
+async fn two_benches_share_boards_orders_and_limits() {
+    const BOARDS: usize = 16;
+    let Some(cluster) = Cluster::shared() else { return };
+    let floor = on_postgres(cluster).await;
+    let rows: String = (0..BOARDS).map(|n| format!("customer-{n}@b.example\n")).collect();
+    let orders = floor.file("orders.csv", &format!("customer\n{rows}"));
+    let _boards: Vec<_> = (0..BOARDS)
+        .map(|n| floor.bench.plug_into_hub(PhotonConfig { listening: true, ..floor.board(n) }))
+        .collect();
+    let start = |name: &str| {
+        let which = ["--any", "--orders", orders.to_str().unwrap(), "--bench-name", name, "--slots", "4"];
+        floor.shift_of(&which).start()
+    };
+    // All boards are seen at both.
+    let (mut here, mut there) = (start("here"), start("there"));
+    let mut done = [BTreeSet::new(), BTreeSet::new()];
+    let follow = async |shift: &mut crate::bench::Running, done: &mut BTreeSet<String>| {
+        while done.len() < BOARDS {
+            let event = until(shift, is("result")).await;
+            assert_eq!(event["ok"], true, "{event}");
+            done.insert(event["device_id"].as_str().unwrap().to_owned());
+        }
+    };
+    let [one, other] = &mut done;
+    tokio::join!(follow(&mut here, one), follow(&mut there, other));
+    let status =
+        floor.bench.provision().with(&["bench", "status", "--output", "json", "--ledger", &floor.ledger]);
+    let status: Value = serde_json::from_str(&status.ended().await.passes().stdout).unwrap();
+    let mut alive: Vec<_> =
+        status.as_array().unwrap().iter().map(|b| (b["name"].clone(), b["alive"].clone())).collect();
+    alive.sort_by_key(|(name, _)| name.to_string());
+    assert_eq!(alive, [(json!("here"), json!(true)), (json!("there"), json!(true))]);
+    here.interrupt();
+    there.interrupt();
+    let (here, there) = tokio::join!(whole(here), whole(there));
+    let told = |sum: &crate::floor::Sum| sum.events("benches").iter().any(|event| event["alive"] == 2);
+    assert!(told(&here) || told(&there), "neither knew of the other");
+    let already = here.last["already"].as_u64().unwrap() + there.last["already"].as_u64().unwrap();
+    assert_eq!(already, BOARDS as u64, "each board was done at one bench and found done at the other");
+    let owners = floor.owners();
+    assert_eq!(owners.values().collect::<BTreeSet<_>>().len(), BOARDS);
+    floor.ledger_agrees(&owners).await;
+}
+
+#[tokio::test]
+async fn a_database_that_restarts_in_the_middle_costs_no_board() {
+    let Some(cluster) = Cluster::start() else { return };
+    let floor = on_postgres(&cluster).await;
+    let _boards: Vec<_> = (0..8).map(|n| floor.plug(n)).collect();
+    let mut shift = floor.shift().with(&["--count", "8", "--slots", "4"]).start();
+    until(&mut shift, |event| event["event"] == "step-started" && event["step"] == "deliver").await;
+    cluster.stop();
+    cluster.start_again();
+    whole(shift).await.is(0, 8, 0, json!({}));
+    floor.agrees(0..8).await;
+}
+
+#[tokio::test]
+async fn a_ledger_that_cannot_be_written_stops_new_boards_and_says_so() {
+    let floor = Floor::new().await;
+    let gate = floor.bench.cloud.gate("POST /v1/products/1319/device_claims").unwrap();
+    let first = floor.plug(0);
+    let mut shift = floor.shift().with(&["--count", "2"]).start();
+    guarded(gate.arrived()).await;
+    let mut file = SqliteConnection::connect(&format!("sqlite://{}", floor.ledger)).await.unwrap();
+    sqlx::raw_sql("ALTER TABLE runs RENAME TO away; ALTER TABLE benches RENAME TO gone")
+        .execute(&mut file)
+        .await
+        .unwrap();
+    gate.open();
+    // The one under way does not pass, because nobody could say later that it did.
+    let ended = until(&mut shift, is("result")).await;
+    assert_eq!(ended["error"]["code"], "ledger-unusable");
+    let trouble = until(&mut shift, is("trouble")).await;
+    assert_eq!(trouble["with"], "NO NEW BOARDS");
+    assert!(trouble["why"].is_string(), "{trouble}");
+    let other = floor.plug(1);
+    let waiting = |event: &Value| event["event"] == "waiting" && event["device_id"] == id(1).as_str();
+    assert_eq!(until(&mut shift, waiting).await["why"], "ledger");
+    assert_eq!(other.effects(), []);
+    sqlx::raw_sql("ALTER TABLE away RENAME TO runs; ALTER TABLE gone RENAME TO benches")
+        .execute(&mut file)
+        .await
+        .unwrap();
+    let sum = whole(shift).await;
+    assert_eq!(sum.ended.status.code(), Some(0), "{}", sum.last);
+    assert!(sum.events("trouble").iter().any(|event| event["why"].is_null()));
+    drop(first);
+    floor.agrees([0, 1]).await;
+}
+
+#[tokio::test]
+async fn a_ledger_that_is_no_ledger_is_no_place_to_work() {
+    let floor = Floor::new().await;
+    let place = floor.file("notes.txt", "no database at all, but a text of some length\n");
+    let run = floor.bench.provision().with(&["bench", "--any", "--usb-dir"]).with(&[floor.bench.hub()]);
+    let ended = run.with(&["--ledger"]).with(&[&place]).ended().await;
+    assert_eq!(ended.status.code(), Some(50), "{}", ended.stderr);
+    let run = floor.bench.provision().with(&["bench", "--any", "--ledger", "none"]);
+    assert_eq!(run.ended().await.status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn runs_at_a_bench_tell_their_slot() {
+    let floor = Floor::new().await;
+    let _board = floor.plug_into(floor.board(0), "1-1.4");
+    whole(floor.shift().with(&["--count", "1"]).start()).await.is(0, 1, 0, json!({}));
+    let query = RunQuery { device_id: DeviceId::parse(id(0).as_str()).ok(), ..RunQuery::default() };
+    let runs = floor.open_ledger().runs(&query).await.unwrap();
+    assert_eq!(runs[0].slot.as_deref(), Some("1-1.4"));
+}

@@ -1,0 +1,137 @@
+//! Whose the boards become: by file, and by barcode.
+
+use std::collections::BTreeMap;
+
+use provision::record::OrderState;
+use serde_json::json;
+
+use crate::floor::{Floor, id, is, until, whole};
+
+#[tokio::test]
+async fn an_order_names_its_board_and_the_board_gets_its_name_and_note() {
+    let floor = Floor::new().await;
+    let text =
+        format!("device_id,customer,name,note\n{},ann@b.example,kitchen,fragile\n{},,,\n", id(0), id(1));
+    let orders = floor.file("orders.csv", &text);
+    let _boards: Vec<_> = (0..3).map(|n| floor.plug(n)).collect();
+    let which = ["--orders", orders.to_str().unwrap(), "--count", "2"];
+    whole(floor.shift_of(&which).start()).await.is(0, 2, 0, json!({}));
+    let owners = floor.owners();
+    assert_eq!(owners[id(0).as_str()], "ann@b.example");
+    assert_eq!(owners[id(1).as_str()], format!("{}@shadow.example", id(1)));
+    assert_eq!(owners.len(), 2);
+    let record = floor.bench.cloud.device(id(0).as_str()).unwrap();
+    assert_eq!((record["name"].as_str(), record["notes"].as_str()), (Some("kitchen"), Some("fragile")));
+    let stored = floor.open_ledger().orders("orders.csv").await.unwrap();
+    assert!(stored.iter().all(|order| order.state == OrderState::Done), "{stored:?}");
+}
+
+#[tokio::test]
+async fn the_next_order_goes_to_the_next_board_and_none_is_used_twice() {
+    let floor = Floor::new().await;
+    let orders = floor.file("orders.csv", "customer\r\na@b.example\r\na@b.example\r\nc@d.example\r\n");
+    let _boards: Vec<_> = (0..2).map(|n| floor.plug(n)).collect();
+    let which = ["--any", "--orders", orders.to_str().unwrap()];
+    whole(floor.shift_of(&which).with(&["--count", "2"]).start()).await.is(0, 2, 0, json!({}));
+    // In the next shift the same boards keep theirs, and there is one left for two others.
+    let _others: Vec<_> = (2..4).map(|n| floor.plug(n)).collect();
+    let sum = whole(floor.shift_of(&which).with(&["--count", "4"]).start()).await;
+    let sum = sum.is(0, 3, 2, json!({}));
+    assert_eq!(sum.events("left-alone")[0]["why"], "no-order");
+    let mut owners: Vec<_> = floor.owners().into_values().collect();
+    owners.sort_unstable();
+    assert_eq!(owners, ["a@b.example", "a@b.example", "c@d.example"]);
+    let stored = floor.open_ledger().orders("orders.csv").await.unwrap();
+    let mut bound: Vec<_> = stored.iter().map(|order| order.bound_to.clone().unwrap()).collect();
+    bound.sort_unstable();
+    bound.dedup();
+    assert_eq!(bound.len(), 3);
+}
+
+#[tokio::test]
+async fn an_order_goes_back_when_its_board_turns_out_to_be_somebody_elses() {
+    let floor = Floor::new().await;
+    assert!(floor.bench.cloud.add_device(provision::sim::cloud::DeviceSeed {
+        id: id(0).to_string(),
+        owner: Some("somebody@else.example".into()),
+        product_id: Some(crate::bench::PRODUCT),
+        ..Default::default()
+    }));
+    let orders = floor.file("orders.csv", "customer\na@b.example\n");
+    let _board = floor.plug(0);
+    let which = ["--any", "--orders", orders.to_str().unwrap(), "--count", "2"];
+    let mut shift = floor.shift_of(&which).start();
+    until(&mut shift, is("result")).await;
+    let _other = floor.plug(1);
+    whole(shift).await.is(3, 1, 0, json!({"owned-by-other": 1}));
+    assert_eq!(floor.owners()[id(1).as_str()], "a@b.example");
+}
+
+#[tokio::test]
+async fn a_table_that_cannot_be_used_is_refused_at_the_start() {
+    let floor = Floor::new().await;
+    let orders = floor.file("orders.csv", &format!("device_id,customer\n{},a@b\nx,c@d\n", id(0)));
+    let ended = floor.plain_shift(&["--orders", orders.to_str().unwrap()]).ended().await;
+    assert_eq!(ended.status.code(), Some(2), "{}", ended.stderr);
+    assert!(ended.stderr.contains("line 3: a device id has 24"), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn a_barcode_says_whose_the_next_board_is() {
+    let floor = Floor::new().await;
+    let (read, write) = std::io::pipe().unwrap();
+    let mut shift = floor
+        .bench
+        .provision()
+        .without("PROVISION_CUSTOMER")
+        .with(&["bench", "--any", "--scan", "--count", "3", "--output", "json", "--ledger", &floor.ledger])
+        .with(&["--usb-dir"])
+        .with(&[floor.bench.hub()])
+        .stdin(read)
+        .start();
+    let scan = |text: &str| std::io::Write::write_all(&mut &write, format!("{text}\r\n").as_bytes()).unwrap();
+    // Either may come first.
+    scan(" ann@b.example ");
+    assert_eq!(until(&mut shift, is("scanned")).await["taken"], true);
+    let _first = floor.plug(0);
+    until(&mut shift, crate::floor::is_end_of(0)).await;
+    let _second = floor.plug(1);
+    let waiting = until(&mut shift, |e| e["event"] == "waiting" && e["why"] == "scan").await;
+    assert_eq!(waiting["device_id"], id(1).as_str());
+    scan("");
+    // This says which board is to come, and nothing about whose it is.
+    scan(id(7).as_str());
+    assert_eq!(until(&mut shift, is("scanned")).await["taken"], false);
+    scan("bob@b.example");
+    until(&mut shift, crate::floor::is_end_of(1)).await;
+    let _third = floor.plug(2);
+    scan("cid@b.example");
+    whole(shift).await.is(0, 3, 0, json!({}));
+    let wanted = [(0, "ann@b.example"), (1, "bob@b.example"), (2, "cid@b.example")];
+    let wanted: BTreeMap<_, _> = wanted.map(|(n, c)| (id(n).to_string(), c.to_owned())).into();
+    assert_eq!(floor.owners(), wanted);
+    floor.ledger_agrees(&wanted).await;
+}
+
+#[tokio::test]
+async fn a_barcode_can_be_a_part_of_the_customer() {
+    let floor = Floor::new().await;
+    let (read, write) = std::io::pipe().unwrap();
+    std::io::Write::write_all(&mut &write, b"SN-17\n").unwrap();
+    let shift = floor.shift_of(&["--any", "--scan", "--customer", "{scan}@shadow.example", "--count", "1"]);
+    let _board = floor.plug(0);
+    whole(shift.stdin(read).start()).await.is(0, 1, 0, json!({}));
+    // The cloud keeps names in lower case.
+    assert_eq!(floor.owners()[id(0).as_str()], "sn-17@shadow.example");
+}
+
+#[tokio::test]
+async fn a_barcode_that_names_another_board_fails_this_one() {
+    let floor = Floor::new().await;
+    let (read, write) = std::io::pipe().unwrap();
+    std::io::Write::write_all(&mut &write, format!("{}\n", id(7)).as_bytes()).unwrap();
+    let board = floor.plug(0);
+    let shift = floor.shift_of(&["--any", "--scan", "--count", "1"]).stdin(read).start();
+    whole(shift).await.is(3, 0, 0, json!({"wrong-device": 1}));
+    assert_eq!(board.effects(), []);
+}
