@@ -84,7 +84,7 @@ pub fn hint(failure: &Failure) -> String {
             "if the status LED still blinks dark blue, bring the board nearer and run this again: it goes on where it stopped"
         }
         F::SignInRefused => {
-            "check PARTICLE_CLIENT_ID and PARTICLE_CLIENT_SECRET (or PARTICLE_ACCESS_TOKEN); the client must be made inside the product, not in the account"
+            "check PARTICLE_CLIENT_ID and PARTICLE_CLIENT_SECRET (or PARTICLE_ACCESS_TOKEN, or log in again); the client must be made inside the product, not in the account"
         }
         F::LoginRefused => "check the name, the password and the one-time code: ten refusals in a row lock this whole site out of the cloud for 30 minutes",
         F::SignInHeldBack => {

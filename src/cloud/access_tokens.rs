@@ -263,3 +263,63 @@ impl Cloud {
         read_token(self.send_as_client(&call, deadline).await?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::scripted::{Scripted, client_cloud, signed_in_cloud, soon, token_answer};
+    use super::*;
+
+    const CURRENT: &str = "/v1/access_tokens/current";
+
+    #[tokio::test]
+    async fn what_a_token_is_comes_in_several_shapes() {
+        let server = Scripted::start().await;
+        let cloud = signed_in_cloud(&server);
+        let token = cloud.user_token().unwrap();
+        let info = |client: Option<&str>, expires_at: Option<&str>, scopes: &[&str]| TokenInfo {
+            client: client.map(Into::into),
+            expires_at: expires_at.map(Into::into),
+            scopes: scopes.iter().map(|scope| (*scope).into()).collect(),
+        };
+        for (body, expected) in [
+            (
+                r#"{"client":"c","expires_at":"2027-01-01","scopes":["a"]}"#,
+                info(Some("c"), Some("2027-01-01"), &["a"]),
+            ),
+            (
+                r#"{"client_id":"c","expires_at":null,"scopes":"a b","orgs":[]}"#,
+                info(Some("c"), None, &["a", "b"]),
+            ),
+            ("{}", info(None, None, &[])),
+        ] {
+            server.expect(&format!("GET {CURRENT}"), 200, body);
+            assert_eq!(cloud.token_info(token, soon()).await.unwrap(), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_token_is_revoked_with_itself_and_one_that_had_ended_is_no_failure() {
+        let server = Scripted::start().await;
+        let cloud = signed_in_cloud(&server);
+        let token = AccessToken::given(&"an-old-token-1".into()).unwrap();
+        server.expect(&format!("DELETE {CURRENT}"), 200, r#"{"ok":true}"#);
+        assert!(cloud.revoke_token(&token, soon()).await.unwrap());
+        assert!(server.seen()[0].head.contains("Bearer an-old-token-1"));
+        server.expect(&format!("DELETE {CURRENT}"), 401, r#"{"error":"invalid_token"}"#);
+        assert!(!cloud.revoke_token(&token, soon()).await.unwrap());
+        assert_eq!(client_cloud(&server).revoke_kept_token(None, soon()).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_new_token_lives_as_long_as_was_asked_for() {
+        let server = Scripted::start().await;
+        let cloud = client_cloud(&server);
+        for (seconds, form) in [(Some(60), "&expires_in=60"), (Some(0), "&expires_in=0"), (None, "")] {
+            server.expect("POST /oauth/token", 200, &token_answer("a-new-token"));
+            let token = cloud.create_token(None, seconds, soon()).await.unwrap();
+            assert_eq!(token.expires_at().is_none(), seconds == Some(0));
+            let body = server.seen().last().unwrap().body.clone();
+            assert_eq!(body, format!("grant_type=client_credentials{form}"));
+        }
+    }
+}
