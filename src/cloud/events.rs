@@ -23,6 +23,7 @@ use super::{
     Cloud, CloudError,
     auth::Subject,
     http::{Kind, retry_after},
+    trace::Try,
 };
 use crate::model::{Deadline, DeviceId, FailureCode, ProductRef, clean};
 
@@ -291,7 +292,15 @@ impl Listener {
                 request = request.header("Last-Event-ID", id);
             }
             let request = request.bearer_auth(token.expose()).header(ACCEPT, "text/event-stream");
-            let response = match timeout(self.tempo.opening, request.send()).await {
+            let (client, request) = request.build_split();
+            let opening = async {
+                let request = request?;
+                let mut traced = Try::of(&request);
+                let response = client.execute(request).await.inspect_err(|error| traced.failed(error))?;
+                traced.opened(&response);
+                Ok::<_, reqwest::Error>(response)
+            };
+            let response = match timeout(self.tempo.opening, opening).await {
                 Ok(Ok(response)) => response,
                 Ok(Err(error)) => return Err(Ended::Unreachable(error.to_string())),
                 Err(_) => return Err(Ended::Unreachable("no answer in time".into())),

@@ -76,6 +76,14 @@ impl Try {
         line.insert("response_headers".into(), headers(response.headers(), |name| ANSWERS.contains(&name)));
     }
 
+    /// The head of an answer that has no end has come; it is told now, and what follows is not.
+    pub(super) fn opened(&mut self, response: &Response) {
+        self.answered(response);
+        if let Some(Entry { ended, .. }) = &mut self.0 {
+            *ended = true;
+        }
+    }
+
     /// All of it that was read.
     pub(super) fn read(&mut self, headers: &HeaderMap, body: &[u8]) {
         let Some(Entry { line, ended, .. }) = &mut self.0 else { return };
