@@ -2,7 +2,7 @@ use std::{
     fs, io,
     path::Path,
     sync::{
-        Arc, Once,
+        Arc, Once, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -45,7 +45,7 @@ pub(super) struct Inner {
     patience: Duration,
     /// Absent before the first use, and after every trouble: a connection that something went wrong on
     /// is not used again, and what was under way on it is undone.
-    connection: Mutex<Option<AnyConnection>>,
+    session: Mutex<Option<Session>>,
     is_current: AtomicBool,
     pub(super) renewing: std::sync::Mutex<Option<AbortHandle>>,
 }
@@ -79,7 +79,7 @@ impl Ledger {
                 who,
                 process: random(16),
                 patience,
-                connection: Mutex::new(None),
+                session: Mutex::new(None),
                 is_current: AtomicBool::new(false),
                 renewing: std::sync::Mutex::new(None),
             }),
@@ -139,13 +139,20 @@ impl Ledger {
     }
 
     async fn begin(&self, begin: &'static str) -> Result<Transaction<'_>, Trouble> {
-        let mut slot = self.inner.connection.lock().await;
-        let mut connection = match slot.take() {
-            Some(connection) => connection,
-            None => self.connect().await?,
+        let mut slot = self.inner.session.lock().await;
+        let Session { mut connection, open } = match slot.take() {
+            Some(session) => session,
+            None => Session { connection: self.connect().await?, open: None },
         };
-        sqlx::raw_sql(begin).execute(&mut connection).await?;
-        Ok(Transaction { slot, connection, keeps_time: matches!(self.inner.location, Location::Postgres(_)) })
+        let (group, is_first) = match open {
+            Some(group) => (group, false),
+            None => {
+                sqlx::raw_sql(begin).execute(&mut connection).await?;
+                (Arc::new(Group::default()), true)
+            }
+        };
+        let reads_alone = is_first && begin != self.writing();
+        Ok(Transaction { ledger: self, slot: Some(slot), connection: Some(connection), group, reads_alone })
     }
 
     /// SQLite has one writer at a time. Who begins as a reader may find that another has written
@@ -218,31 +225,87 @@ fn database_url(url: &PostgresUrl) -> Result<Url, Trouble> {
     Ok(Url::parse(url.expose()).map_err(io::Error::other)?)
 }
 
-/// A transaction under way. One that is dropped is undone, along with its connection.
-pub(super) struct Transaction<'a> {
-    slot: MutexGuard<'a, Option<AnyConnection>>,
+/// The connection, and the transaction that is open on it.
+struct Session {
     connection: AnyConnection,
-    keeps_time: bool,
+    open: Option<Arc<Group>>,
+}
+
+/// The work of all who were waiting for the connection, in one transaction: to wait for the disk takes
+/// far longer than the work, and with many boards at once it is waited for once for all of them.
+#[derive(Default)]
+struct Group {
+    /// Whether it was committed, once it has ended.
+    ended: OnceLock<bool>,
+}
+
+/// One's own part of a transaction. If it is dropped, the whole is undone, along with its connection;
+/// the others do their parts again.
+pub(super) struct Transaction<'a> {
+    ledger: &'a Ledger,
+    slot: Option<MutexGuard<'a, Option<Session>>>,
+    /// Absent once it was handed on.
+    connection: Option<AnyConnection>,
+    group: Arc<Group>,
+    reads_alone: bool,
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        if self.connection.is_some() {
+            let _ = self.group.ended.set(false);
+        }
+    }
 }
 
 impl Transaction<'_> {
     pub(super) fn on(&mut self) -> &mut AnyConnection {
-        &mut self.connection
+        // Handed on by `commit` alone, which consumes the transaction.
+        self.connection.as_mut().unwrap_or_else(|| unreachable!("a transaction has its connection"))
     }
 
     /// Milliseconds since 1970, by the clock that all who share the ledger go by: the database's, or
     /// this computer's where it is the only one.
     pub(super) async fn now(&mut self) -> Result<i64, Trouble> {
-        if !self.keeps_time {
-            return Ok(Timestamp::now().as_millisecond());
+        match self.ledger.inner.location {
+            Location::File(_) => Ok(Timestamp::now().as_millisecond()),
+            Location::Postgres(_) => {
+                let sql = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) AS now";
+                Ok(sqlx::query(sql).fetch_one(self.on()).await?.try_get("now")?)
+            }
         }
-        let row = sqlx::query("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) AS now");
-        Ok(row.fetch_one(self.on()).await?.try_get("now")?)
     }
 
+    /// Ends well when all is durable.
     pub(super) async fn commit(mut self) -> Result<(), Trouble> {
-        sqlx::raw_sql("COMMIT").execute(&mut self.connection).await?;
-        *self.slot = Some(self.connection);
+        if self.reads_alone {
+            sqlx::raw_sql("COMMIT").execute(self.on()).await?;
+        }
+        let open = (!self.reads_alone).then(|| self.group.clone());
+        if let (Some(slot), Some(connection)) = (&mut self.slot, self.connection.take()) {
+            **slot = Some(Session { connection, open });
+        }
+        self.slot = None;
+        if self.reads_alone {
+            return Ok(());
+        }
+        // Those who stand in line have their turns first; whoever of the group comes next commits for all.
+        let mut slot = self.ledger.inner.session.lock().await;
+        let undone = || Err(sqlx::Error::Io(io::ErrorKind::Interrupted.into()).into());
+        match self.group.ended.get() {
+            Some(true) => return Ok(()),
+            Some(false) => return undone(),
+            None => {}
+        }
+        let is_ours =
+            |session: &Session| session.open.as_ref().is_some_and(|open| Arc::ptr_eq(open, &self.group));
+        let Some(Session { mut connection, .. }) = slot.take_if(|session| is_ours(session)) else {
+            return undone();
+        };
+        let committed = sqlx::raw_sql("COMMIT").execute(&mut connection).await;
+        let _ = self.group.ended.set(committed.is_ok());
+        committed?;
+        *slot = Some(Session { connection, open: None });
         Ok(())
     }
 }

@@ -15,8 +15,9 @@
 //! # What is relied on
 //!
 //! SQLite in WAL mode with `synchronous=FULL` keeps what was committed over a loss of power; PostgreSQL
-//! does by default. Every change is one transaction, and every one can be repeated: after a connection
-//! that broke while it was being committed, nobody knows whether it was.
+//! does by default. Every change is whole, in a transaction of its own or with those of other boards that
+//! waited at the same time, and can be repeated: after a connection that broke while it was being
+//! committed, nobody knows whether it was.
 //!
 //! A run's row is inserted as `incomplete` before anything happens to a board, and an intent before each
 //! step that cannot be taken back; the end is written last. So what the ledger shows of a run that was

@@ -23,6 +23,7 @@ on_both! {
     an_order_is_never_used_twice
     benches_count_each_other
     many_open_a_new_ledger_at_once
+    many_boards_share_a_ledger_and_one_that_is_stopped_takes_nothing_with_it
     a_newer_schema_is_refused
     no_secret_is_kept
     runs_are_asked_for_by_what_they_are
@@ -290,6 +291,42 @@ async fn many_open_a_new_ledger_at_once(place: Place) {
     for opened in join_all(ledgers.iter().map(Ledger::open)).await {
         opened.unwrap();
     }
+}
+
+async fn many_boards_share_a_ledger_and_one_that_is_stopped_takes_nothing_with_it(place: Place) {
+    let ledger = place.ledger("left");
+    let runs = (0..48).map(|n| {
+        let ledger = &ledger;
+        async move {
+            let recording = Recording::new(ledger, None);
+            recording.begin(&job(), Part::Whole).await.unwrap();
+            recording.take(&device(n), &|_| {}).await.unwrap();
+            recording.intend(Step::Import).await.unwrap();
+            // Stopped somewhere in the middle of it, as a signal does.
+            let mut polls = n;
+            let stop = std::future::poll_fn(|cx| {
+                polls = polls.saturating_sub(1);
+                cx.waker().wake_by_ref();
+                if polls == 0 { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+            });
+            let done = tokio::select! {
+                done = recording.intend(Step::Deliver) => done.is_ok(),
+                () = stop => false,
+            };
+            recording.end(&Ok(summary())).await.unwrap();
+            (recording.id().clone(), done)
+        }
+    });
+    let ended = join_all(runs).await;
+    let stories = place.ledger("office").stories_of(&RunQuery::default()).await.unwrap();
+    assert_eq!(stories.len(), 48);
+    for story in &stories {
+        let (_, delivered) = ended.iter().find(|(id, _)| *id == story.run.id).unwrap();
+        let is_meant = |step: &str| story.intents.iter().any(|intent| intent.step == step);
+        assert!(story.run.outcome == Outcome::Passed && is_meant("import"), "{story:?}");
+        assert!(is_meant("deliver") || !delivered, "{story:?}");
+    }
+    assert!(ledger.under_way().await.unwrap().is_empty());
 }
 
 async fn a_newer_schema_is_refused(place: Place) {
