@@ -108,10 +108,11 @@ pub(super) async fn conduct<'d>(
         heard: &heard,
         settled: &settled,
     };
-    let work = async {
+    // In a box, as are its parts below: a run's state is too big for the stacks of threads.
+    let work = Box::pin(async {
         journal.begin(job, part).await?;
         work(&steps, device.as_deref_mut()).await
-    };
+    });
     let mut result = tokio::select! {
         result = work => match result {
             Ok(summary) => Ok(summary),
@@ -147,20 +148,22 @@ async fn provision<'d>(
         // As far as can be told before the board has said who it is.
         device.carries(wifi, None)?;
     }
-    let (identity, code) =
-        if steps.by_turns { by_turns(steps, device).await? } else { at_once(steps, device).await? };
+    let (identity, code) = match steps.by_turns {
+        true => Box::pin(by_turns(steps, device)).await?,
+        false => Box::pin(at_once(steps, device)).await?,
+    };
     let Some(code) = code else {
         steps.would_deliver().await?;
         return Ok(steps.summary(Part::Whole, identity.firmware, false));
     };
-    hand_over(steps, device, &code).await?;
+    Box::pin(hand_over(steps, device, &code)).await?;
     if steps.by_turns {
         // The device was reached, so the computer may have to go back again.
         steps.was_away.store(false, Ordering::Relaxed);
         // What could not be done before the id was known. Otherwise it is so already.
-        late_membership(steps).await?;
+        Box::pin(late_membership(steps)).await?;
     }
-    steps.verify(Some(device)).await?;
+    Box::pin(steps.verify(Some(device))).await?;
     steps.settle().await?;
     Ok(steps.summary(Part::Whole, identity.firmware, false))
 }
