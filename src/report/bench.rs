@@ -209,9 +209,9 @@ fn shift_lines(shift: &Shift) -> Vec<String> {
     lines.push(format!("  failed  {:>4}", failed.values().sum::<usize>()));
     lines.extend(failed.iter().map(|(reason, count)| format!("    {count:>4}  {reason}")));
     if let Some((step, times)) = shift.slowest() {
-        let board = times.board.as_ref().map(|id| format!(" ({id})")).unwrap_or_default();
+        let board = times.board.as_ref().map(|id| format!("\n           ({id})")).unwrap_or_default();
         let (mean, longest) = (seconds(times.mean()), seconds(times.longest));
-        lines.push(format!("  slowest step  {step}: {mean} on average, {longest} at most{board}"));
+        lines.push(format!("  slowest  {step}: {mean} on average, {longest} at most{board}"));
     }
     lines
 }
@@ -780,7 +780,7 @@ mod tests {
         assert_eq!(
             shift_lines(&shift)[1..].join("\n"),
             "  passed     0\n  failed     3\n       1  no-answer\n       2  not-verified\n  \
-             slowest step  verify: 9.6 s on average, 9.6 s at most (3b0021001747353236343033)"
+             slowest  verify: 9.6 s on average, 9.6 s at most\n           (3b0021001747353236343033)"
         );
     }
 }
