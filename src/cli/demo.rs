@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use clap::ValueEnum;
 use futures_util::future::join_all;
 use serde_json::Value;
 
@@ -32,6 +33,8 @@ use crate::{
 /// What takes a real board 5 to 30 seconds, made short enough to watch.
 const JOINING: Duration = Duration::from_millis(400);
 const CLAIMING: Duration = Duration::from_millis(200);
+/// What a request takes across half a continent.
+const LATENCY: Duration = Duration::from_millis(80);
 
 /// Try it all with no hardware: a simulated cloud and simulated Photons
 #[derive(Debug, clap::Args)]
@@ -42,6 +45,24 @@ pub struct Args {
     /// Through the Photons' own Wi-Fi networks instead of USB, giving each its Wi-Fi credentials
     #[arg(long)]
     softap: bool,
+    /// How slow the simulators are: to watch, or as the real ones (some 10 s a board, 80 ms a request)
+    #[arg(long, value_enum, default_value_t = Profile::Quick)]
+    profile: Profile,
+    /// One customer for all boards, instead of one for each
+    #[arg(long)]
+    shared_customer: bool,
+    /// With Particle's limits in force: 100 new customers in 5 minutes, and so on
+    #[arg(long)]
+    limits: bool,
+}
+
+/// How slow the simulators are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Profile {
+    /// To watch.
+    Quick,
+    /// As the real ones.
+    Realistic,
 }
 
 /// The network that the simulated Photons of `--softap` are given.
@@ -50,11 +71,15 @@ const NETWORK: &str = "Simulated office:WPA2_AES:6:-52:simulated pass phrase";
 /// Starts the simulators, provisions every board, and says what the cloud then shows.
 pub async fn run(args: &Args, style: Style, signals: &Signals) -> Result<(), ToldFailure> {
     let begun = Instant::now();
-    let sim = SimCloud::start(CloudConfig::default()).await.map_err(|e| cannot("the simulated cloud", e))?;
+    let realistic = args.profile == Profile::Realistic;
+    let latency = if realistic { LATENCY } else { Duration::ZERO };
+    let sim = SimCloud::start(CloudConfig { latency, limits: args.limits, ..CloudConfig::default() })
+        .await
+        .map_err(|e| cannot("the simulated cloud", e))?;
     let info = sim.info();
     let photons = (0..args.devices)
-        .map(|_| {
-            SimPhoton::start(PhotonConfig {
+        .map(|place| {
+            let board = PhotonConfig {
                 wifi_known: !args.softap,
                 softap_http: args.softap.then_some(([127, 0, 0, 1], 0).into()),
                 networks: NETWORK.parse().into_iter().collect(),
@@ -62,7 +87,8 @@ pub async fn run(args: &Args, style: Style, signals: &Signals) -> Result<(), Tol
                 connect_delay: JOINING,
                 claim_delay: CLAIMING,
                 ..PhotonConfig::new(some_id())
-            })
+            };
+            SimPhoton::start(if realistic { board.realistic(place.into()) } else { board })
         })
         .collect::<io::Result<Vec<_>>>()
         .map_err(|e| cannot("a simulated Photon", e))?;
@@ -82,7 +108,10 @@ pub async fn run(args: &Args, style: Style, signals: &Signals) -> Result<(), Tol
         ..CloudSettings::default()
     })
     .map_err(Failure::from)?;
-    let mut job = job(&info.product.to_string())?;
+    if !args.limits {
+        cloud.ignore_limits();
+    }
+    let mut job = job(&info.product.to_string(), args)?;
     job.wifi = args.softap.then(office).transpose()?;
     let reporter = Reporter::start(style, photons.len(), WORDING).map_err(|e| cannot("the display", e))?;
     let runs = photons.iter().enumerate().map(|(lane, photon)| {
@@ -125,18 +154,20 @@ fn office() -> Result<WifiCredentials, Failure> {
     WifiCredentials::new(ssid, Some(WifiSecurity::Wpa2Aes), Some(6), access).map_err(invalid)
 }
 
-fn job(product: &str) -> Result<Job, Failure> {
+fn job(product: &str, args: &Args) -> Result<Job, Failure> {
     let invalid = |e: Invalid| Failure::new(FailureCode::Unexpected, e.to_string());
+    let customer = if args.shared_customer { "shared@example.com" } else { "{device_id}@shadow.example" };
+    let patient = args.limits || args.profile == Profile::Realistic;
     Ok(Job {
         owner: Owner::Customer {
             product: ProductRef::parse(product).map_err(invalid)?,
-            customer: CustomerTemplate::parse("{device_id}@shadow.example").map_err(invalid)?,
+            customer: CustomerTemplate::parse(customer).map_err(invalid)?,
         },
         wifi: None,
         device_id: None,
         reclaim: false,
         dry_run: false,
-        policy: Policy::default(),
+        policy: if patient { Policy::bench() } else { Policy::default() },
     })
 }
 
@@ -157,11 +188,13 @@ fn show<'a>(summaries: impl Iterator<Item = &'a Summary>, sim: &SimCloud, took: 
         [(owner, true)] => say(&format!("The cloud has it online, and owned by {owner}.")),
         _ => say(&format!("The cloud has {so} of {} online, and owned by their customers.", records.len())),
     }
+    let requests = sim.requests();
+    let sign_ins = requests.iter().filter(|request| request.path == "/oauth/token").count();
     say(&format!(
-        "{} provisioned in {:.1} s, with {} requests to the cloud.",
+        "{} provisioned in {:.1} s, with {} requests to the cloud, {sign_ins} of them to sign in.",
         if records.len() == 1 { "1 board".into() } else { format!("{} boards", records.len()) },
         took.as_secs_f64(),
-        sim.requests().len()
+        requests.len()
     ));
 }
 

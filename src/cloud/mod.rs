@@ -66,13 +66,13 @@
 //! `POST /v1/device_claims` with a developer's, answers a `claim_code` of 63 characters. It works once,
 //! for whichever device presents it first.
 //!
-//! **Safe to repeat.** Every call here but a function's and a request for transfer: a second import finds a member, a second creation finds a
 //! **Events.** `GET /v1/products/P/events/spark` is an endless answer of server-sent events: `spark/status`
 //! (`online`, `offline`) and `spark/flash/status` (`started`, `success`, `failed`) with the device's id as
 //! `coreid`, for every device of the product; `/v1/devices/events/spark` the same for those that the user
 //! owns. A keep-alive comes at least every 12 s. Events of before the stream was open are not in it.
 //!
-//! **Safe to repeat.** Every call here: a second import finds a member, a second creation finds a
+//! **Safe to repeat.** Every call here but a function's and a request for transfer: a second import finds
+//! a member, a second creation finds a
 //! customer that exists, a second token or claim code leaves an unused one behind.
 
 mod access_tokens;

@@ -87,6 +87,7 @@ impl Console<'_> {
         self.serial.code_line(false);
         self.serial.mix_in(Moment::BeforeReply, Some(&code)).await;
         if code.len() == CLAIM_CODE_LENGTH {
+            self.device.write_flash().await;
             self.device.set_claim_code(&code, None);
             self.print(b"Claim code set to: ").await;
             self.print(&code).await;

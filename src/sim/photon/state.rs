@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use tokio::sync::watch;
 
 use crate::model::{DeviceId, FirmwareVersion, Platform};
@@ -91,6 +93,7 @@ pub(super) struct Device {
     pub(super) serial_number: Option<String>,
     pub(super) mac: [u8; 6],
     pub(super) networks: Vec<Network>,
+    flash_delay: Duration,
     state: watch::Sender<PhotonState>,
 }
 
@@ -126,6 +129,7 @@ impl Device {
             serial_number: config.serial_number.clone(),
             mac: config.mac,
             networks: config.networks.clone(),
+            flash_delay: config.flash_delay,
             state: watch::Sender::new(state),
         }
     }
@@ -204,6 +208,13 @@ impl Device {
                 state.effects.push(Effect::ListenEnd { reason });
             }
         });
+    }
+
+    /// Takes the time that a write to flash takes.
+    pub(super) async fn write_flash(&self) {
+        if !self.flash_delay.is_zero() {
+            tokio::time::sleep(self.flash_delay).await;
+        }
     }
 
     /// Stores a claim code; `r` is what the wire answers to it, if it answers with a number.
