@@ -10,7 +10,7 @@ use std::{
 };
 
 use console::{Term, measure_text_width, truncate_str};
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 use tokio::task::spawn_blocking;
 
@@ -148,6 +148,20 @@ impl<T> Listing<T> {
         }
     }
 
+    /// The same for a list that comes as a whole.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Listing::show`].
+    pub async fn show_all(
+        self,
+        list: impl Future<Output = Result<Vec<Listed<T>>, CloudError>>,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), ToldFailure> {
+        let rows = stream::once(list).map_ok(|rows| stream::iter(rows.into_iter().map(Ok))).try_flatten();
+        self.show(rows, stop).await
+    }
+
     /// Adds a row: the record for the cells, and its own text for JSON. Breaks when no more are wanted.
     ///
     /// # Errors
@@ -218,8 +232,7 @@ impl<T> Listing<T> {
         let _ = self.write().await;
         if self.output == Output::Json && self.rows > 0 {
             // Standard output is in the middle of a document, where the failure's own has no place.
-            let _ = writeln!(io::stderr(), "{}", report::explain(&failure, WORDING, ""));
-            return ToldFailure { code: failure.code, untold: None };
+            return tell_beside(failure);
         }
         failure.into()
     }
@@ -315,8 +328,17 @@ pub fn show_one<T>(output: Output, columns: &[Column<T>], record: &T, json: &str
 ///
 /// When it cannot be written.
 pub fn show_result(output: Output, words: &str, json: &Value) -> Result<(), Failure> {
+    show_answer(output, words, &json.to_string())
+}
+
+/// The same with the cloud's own JSON.
+///
+/// # Errors
+///
+/// When it cannot be written.
+pub fn show_answer(output: Output, words: &str, json: &str) -> Result<(), Failure> {
     let line = match output {
-        Output::Json => safe_json(&json.to_string()),
+        Output::Json => safe_json(json),
         Output::Text | Output::Csv => report::for_stdout(&tame(words), 0),
     };
     print_bytes(format!("{line}\n").as_bytes())
@@ -335,6 +357,12 @@ fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
 /// Tells people something beside the rows; a program that reads standard output only is not disturbed.
 pub fn say(text: &str) {
     let _ = writeln!(io::stderr(), "{}", report::for_stderr(&tame(text), 0));
+}
+
+/// Tells a failure on standard error, also where JSON is printed: standard output is taken.
+pub fn tell_beside(failure: Failure) -> ToldFailure {
+    let _ = writeln!(io::stderr(), "{}", report::explain(&failure, WORDING, ""));
+    ToldFailure { code: failure.code, untold: None }
 }
 
 /// Whether somebody is there who can be asked, and will see the question.
@@ -426,7 +454,6 @@ pub fn safe_json(json: &str) -> String {
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use futures_util::stream;
     use proptest::prelude::*;
 
     use super::*;

@@ -13,12 +13,14 @@ pub mod confirm;
 mod customers;
 #[cfg(unix)]
 mod demo;
+mod devices;
 mod doctor;
 pub mod environment;
 pub mod exit;
 mod explain;
 mod history;
 mod identify;
+mod import;
 #[cfg(all(target_os = "linux", feature = "join"))]
 mod join;
 mod ledger;
@@ -26,6 +28,8 @@ pub mod list;
 pub mod listing;
 mod logging;
 mod moment;
+mod organizations;
+mod products;
 pub mod profiles;
 mod release;
 mod report;

@@ -8,9 +8,9 @@ use std::{
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::{
-    account, api, bench, claim_code, clients, config, customers, environment::Environment, exit,
-    explain::WORDING, history, identify, ledger, list, logging, run, run::ToldFailure, scan, set_wifi, shell,
-    signals::Signals, simulate_cloud, ticket, token, udev,
+    account, api, bench, claim_code, clients, config, customers, devices, environment::Environment, exit,
+    explain::WORDING, history, identify, ledger, list, logging, organizations, products, run,
+    run::ToldFailure, scan, set_wifi, shell, signals::Signals, simulate_cloud, ticket, token, udev,
 };
 #[cfg(unix)]
 use super::{demo, simulate_photon};
@@ -89,6 +89,9 @@ enum Command {
     #[command(subcommand)]
     Simulate(Simulate),
     Udev(udev::UdevArgs),
+    Devices(Box<devices::Args>),
+    Products(Box<products::Args>),
+    Organizations(Box<organizations::Args>),
     Customers(Box<customers::Args>),
     ClaimCode(Box<claim_code::Args>),
     Token(Box<token::Args>),
@@ -106,11 +109,13 @@ impl Command {
     /// Whether it prints what CSV can hold.
     fn has_rows(&self) -> bool {
         match self {
+            Self::Devices(args) => args.has_rows(),
             Self::Customers(args) => args.has_rows(),
             Self::Bench(args) => args.command.is_some(),
             Self::Clients(args) => args.has_rows(),
             Self::Token(args) => args.has_rows(),
             Self::Config(args) => args.has_rows(),
+            Self::Products(_) | Self::Organizations(_) => true,
             Self::Whoami(_) | Self::History(_) | Self::Report(_) | Self::Ledger(_) => true,
             _ => false,
         }
@@ -229,6 +234,9 @@ fn dispatch(cli: Cli) -> Result<(), ToldFailure> {
         Some(Command::Ledger(command)) => {
             interruptible(async |signals| ledger::run(&command, output, &signals).await)
         }
+        Some(Command::Devices(args)) => devices::run(*args, output),
+        Some(Command::Products(args)) => products::run(&args, output),
+        Some(Command::Organizations(args)) => organizations::run(&args, output),
         Some(Command::Customers(args)) => customers::run(&args, output),
         Some(Command::ClaimCode(args)) => claim_code::run(&args, output),
         Some(Command::Token(args)) => token::run(&args, output),

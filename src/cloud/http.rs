@@ -22,8 +22,9 @@ use crate::model::{Deadline, FailureCode, guard_for_now};
 
 /// How long one try may take; a healthy answer takes well under a second.
 const TRY: Duration = Duration::from_secs(10);
-/// How long one try may take when a device has to answer; the cloud gives it half a minute.
-const TRY_OF_DEVICE: Duration = Duration::from_secs(45);
+/// How long one try may take when a device has to answer, for which the cloud gives it half a minute, or
+/// when a file has to be gone through.
+const LONG_TRY: Duration = Duration::from_secs(45);
 /// The longest answer that is read as a whole, and the longest record of a list that is read as it comes.
 pub(super) const MOST: usize = 4 << 20;
 /// What the HTTP client (`hyper-util`, `client/legacy/connect/proxy/tunnel.rs`) says of what goes wrong at
@@ -124,7 +125,8 @@ impl<'a> Call<'a> {
 
     /// How long one try may take.
     fn limit(&self, deadline: Deadline) -> Duration {
-        let limit = if self.kind == Kind::OfDevice { TRY_OF_DEVICE } else { TRY };
+        let is_long = self.kind == Kind::OfDevice || matches!(self.body, Body::File(_));
+        let limit = if is_long { LONG_TRY } else { TRY };
         limit.min(deadline.left())
     }
 

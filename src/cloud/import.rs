@@ -11,7 +11,7 @@ use super::{
 use crate::model::{Deadline, DeviceId, ProductRef};
 
 /// What became of an import.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Import {
     /// It was no member and is one now.
     Added,

@@ -177,3 +177,78 @@ impl Cloud {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::TryStreamExt;
+
+    use super::super::{
+        Fleet,
+        scripted::{Scripted, signed_in_cloud},
+    };
+    use crate::model::{FailureCode, ProductRef};
+
+    const PAGE: &str = "GET /v1/products/1319/devices?page=N&perPage=100";
+
+    fn product() -> Fleet {
+        Fleet::Product(ProductRef::parse("1319").unwrap())
+    }
+
+    fn page(ids: &[u8], total: &str) -> String {
+        let devices: Vec<_> = ids.iter().map(|id| format!(r#"{{"id":"{id:024x}","x":1.0}}"#)).collect();
+        format!(r#"{{"customers":[],"devices":[{}],"meta":{{{total}}}}}"#, devices.join(","))
+    }
+
+    async fn listed(pages: &[String]) -> Vec<u8> {
+        let server = Scripted::start().await;
+        for (n, page) in pages.iter().enumerate() {
+            server.expect(&PAGE.replace('N', &(n + 1).to_string()), 200, page);
+        }
+        let all: Vec<_> = signed_in_cloud(&server).devices(&product()).try_collect().await.unwrap();
+        all.iter().map(|listed| u8::from_str_radix(&listed.record.id.as_str()[20..], 16).unwrap()).collect()
+    }
+
+    #[tokio::test]
+    async fn pages_are_asked_for_until_the_last_that_the_server_counts() {
+        let total = r#""total_pages":3"#;
+        assert_eq!(listed(&[page(&[1, 2], total), page(&[3], total), page(&[4], total)]).await, [1, 2, 3, 4]);
+        assert_eq!(listed(&[page(&[], r#""total_pages":0"#)]).await, [0; 0]);
+        // The list has become shorter meanwhile.
+        assert_eq!(listed(&[page(&[1], r#""total_pages":2"#), page(&[], r#""total_pages":1"#)]).await, [1]);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_counts_no_pages_ends_with_an_empty_one_or_repeats_itself() {
+        assert_eq!(listed(&[page(&[1], ""), page(&[2], ""), page(&[], "")]).await, [1, 2]);
+        assert_eq!(listed(&[page(&[1, 2], ""), page(&[1, 2], "")]).await, [1, 2]);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_list_of_devices_is_garbled_whichever_way_it_is_read() {
+        for (body, said) in [
+            (r#"{"devices":{}}"#, "not a list, but JSON with devices"),
+            (r#"[{"id":"x"}]"#, "not a list, each a device, but "),
+            ("<title>Log in</title>", "not JSON, but an HTML page, “Log in”"),
+        ] {
+            let server = Scripted::start().await;
+            server.expect(&PAGE.replace('N', "1"), 200, body);
+            server.expect("GET /v1/devices", 200, body);
+            let cloud = signed_in_cloud(&server);
+            for fleet in [product(), Fleet::Own] {
+                let error = cloud.devices(&fleet).try_collect::<Vec<_>>().await.unwrap_err();
+                assert_eq!(error.code, FailureCode::CloudGarbled);
+                assert!(error.said.starts_with(said), "{error}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn each_record_keeps_its_own_text() {
+        let server = Scripted::start().await;
+        let text = r#"{ "z": 1.0, "id": "3B0021001747353236343033" }"#;
+        server.expect("GET /v1/devices", 200, &format!("[{text}]"));
+        let all: Vec<_> = signed_in_cloud(&server).devices(&Fleet::Own).try_collect().await.unwrap();
+        assert_eq!(all[0].json, text);
+        assert_eq!(all[0].record.id.as_str(), "3b0021001747353236343033");
+    }
+}

@@ -1,6 +1,6 @@
 use crate::program::Home;
 
-const COMMANDS: [&[&str]; 30] = [
+const COMMANDS: [&[&str]; 38] = [
     &[],
     &["run"],
     &["identify"],
@@ -9,6 +9,14 @@ const COMMANDS: [&[&str]; 30] = [
     &["simulate"],
     &["simulate", "cloud"],
     &["simulate", "photon"],
+    &["devices"],
+    &["devices", "list"],
+    &["devices", "import"],
+    &["devices", "call"],
+    &["products"],
+    &["products", "devices"],
+    &["organizations"],
+    &["organizations", "products"],
     &["customers"],
     &["customers", "list"],
     &["customers", "create"],

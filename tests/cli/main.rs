@@ -5,6 +5,7 @@ mod accounts;
 mod any_call;
 mod config;
 mod demo;
+mod devices;
 mod doctor;
 mod exit_codes;
 mod help;

@@ -157,7 +157,38 @@ fn decode(headers: &HeaderMap, body: &[u8]) -> Result<Map<String, Value>, Refusa
         "application/json" if !body.is_empty() => serde_json::from_slice(body).map_err(|_| {
             Refusal::oauth(StatusCode::BAD_REQUEST, "invalid_request", "The body is no JSON object")
         }),
+        "multipart/form-data" => multipart(kind, body).ok_or_else(|| {
+            Refusal::oauth(StatusCode::BAD_REQUEST, "invalid_request", "The multipart body cannot be read")
+        }),
         _ => Ok(Map::new()),
+    }
+}
+
+/// The fields of a multipart body, files too; a file has to have a name, and `file` has to be one.
+fn multipart(kind: &str, body: &[u8]) -> Option<Map<String, Value>> {
+    let boundary = kind.split(';').find_map(|part| part.trim().strip_prefix("boundary="))?.trim_matches('"');
+    let mut rest = std::str::from_utf8(body).ok()?.strip_prefix(&format!("--{boundary}\r\n"))?;
+    let mut fields = Map::new();
+    loop {
+        let (head, after) = rest.split_once("\r\n\r\n")?;
+        let (content, next) = after.split_once(&format!("\r\n--{boundary}"))?;
+        let disposition = head.split("\r\n").find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            name.eq_ignore_ascii_case("content-disposition").then_some(value)
+        })?;
+        let part = |wanted: &str| {
+            let parts = disposition.split(';').filter_map(|part| part.trim().split_once('='));
+            parts.into_iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.trim_matches('"'))
+        };
+        let name = part("name")?;
+        if (name == "file") != part("filename").is_some() {
+            return None;
+        }
+        fields.insert(name.to_owned(), content.into());
+        if next.starts_with("--") {
+            return Some(fields);
+        }
+        rest = next.strip_prefix("\r\n")?;
     }
 }
 

@@ -20,8 +20,7 @@
 //!   password, and a wrong one-time code, count like a wrong secret. The real cloud does not publish
 //!   whether a one-time code that was wrong spoils its `mfa_token`, nor how long that lives: here it
 //!   stays good for 5 minutes. A customer with a password signs in with a client of its product.
-//! * Importing many devices with a file (`multipart/form-data`) is not there yet: such a body counts
-//!   as empty. Refresh tokens are given out and cannot be used.
+//! * Refresh tokens are given out and cannot be used.
 //!
 //! # The device's side, and control
 //!

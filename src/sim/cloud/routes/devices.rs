@@ -68,11 +68,20 @@ pub(super) async fn one(Path(place): Path<Place>, call: Call) -> Answer {
     call.answer(|world, caller| Ok(Reply::Json(place.find(world, caller, &call)?.record())))
 }
 
-/// `POST /v1/products/P/devices`: one id, in the form or as JSON.
+/// `POST /v1/products/P/devices`: one id, in the form or as JSON, or a file with an id on each line.
 pub(super) async fn import(Path(key): Path<String>, call: Call) -> Answer {
     call.answer(|world, caller| {
         let product = world.managed(&key, caller)?.id;
-        Ok(Reply::Json(world.import(product, &[call.need("id")?])))
+        let ids = match call.param("file") {
+            None => vec![call.need("id")?],
+            Some(file) => {
+                file.lines().map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned).collect()
+            }
+        };
+        if ids.is_empty() {
+            return Err(Refusal::malformed("The file has no ids"));
+        }
+        Ok(Reply::Json(world.import(product, &ids)))
     })
 }
 
@@ -312,6 +321,24 @@ mod tests {
         for no_id in ["undefined", &DEVICE.to_uppercase(), &DEVICE[1..]] {
             assert_eq!(list_of(no_id).await, "invalidDeviceIds");
         }
+    }
+
+    #[tokio::test]
+    async fn a_file_of_ids_is_imported_at_once_and_a_broken_one_not_at_all() {
+        let bench = Bench::new().await;
+        let admin = bench.product_token().await;
+        let send = async |head: &str, ids: &str| {
+            let body = format!("--b\r\ncontent-disposition: form-data; {head}\r\n\r\n{ids}\r\n--b--\r\n");
+            let request = bench.request("POST", "/v1/products/1319/devices").bearer_auth(&admin);
+            got(request.header("content-type", "multipart/form-data; boundary=b").body(body)).await
+        };
+        let file = "name=\"file\"; filename=\"ids.txt\"";
+        for (head, ids) in [("name=\"file\"", DEVICE), (file, "\n"), ("nonsense", DEVICE)] {
+            assert_eq!(send(head, ids).await.0, 400, "{head}");
+        }
+        let (_, body) = send(file, &format!("{DEVICE}\r\n\n{OTHER_DEVICE}\nxyz\n")).await;
+        assert_eq!(body["updatedDeviceIds"], json!([DEVICE, OTHER_DEVICE]));
+        assert_eq!(body["invalidDeviceIds"], json!(["xyz"]));
     }
 
     #[tokio::test]
