@@ -113,6 +113,8 @@ async fn one_that_is_online_prepares_first_and_is_then_brought_to_the_board_and_
     assert_eq!(codes(&computer.photon).len(), 1);
     let ended = run.ended().await.passes();
     assert_eq!(ended.events.iter().filter(|event| event["event"] == "action-needed").count(), 2);
+    // What is out of reach is found by trying.
+    assert!(computer.to_photon.knocks() > 0 && computer.to_cloud.knocks() > 0);
     computer.bench.holds_one_claim();
 }
 
