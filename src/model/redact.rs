@@ -286,6 +286,8 @@ mod tests {
 
     #[test]
     fn what_is_called_a_secret_is_masked_in_queries_and_in_json() {
+        // Whatever other tests have guarded meanwhile.
+        let redact = |text| redact_of(None, text);
         for (text, masked) in [
             ("password=x y", "password=[redacted] y"),
             ("{\"access_token\":\"half of a", "{\"access_token\":\"[redacted]"),

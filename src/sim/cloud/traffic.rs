@@ -113,7 +113,7 @@ async fn go_wrong(office: &Office, fault: Fault, request: Request, next: Next) -
 }
 
 fn odd_body(body: faults::Body, head: &Parts, sent: &[u8]) -> Response {
-    const JSON: &str = "application/json; charset=utf-8";
+    const JSON: &str = "application/json";
     let of = |kind: &'static str, body: Body| ([(header::CONTENT_TYPE, kind)], body).into_response();
     match body {
         faults::Body::Garbage => of(JSON, "{\"access_token\": \u{1}~~".into()),
