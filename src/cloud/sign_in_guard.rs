@@ -8,7 +8,10 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, Read, Seek, Write},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, Once, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, Once, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -40,6 +43,8 @@ const AT_ONCE: usize = 4;
 /// The same once these credentials were accepted; still fewer than lock out, should they be revoked just
 /// then.
 const ACCEPTED_AT_ONCE: usize = 8;
+/// The same where nobody is locked out: as many as want to.
+const ALL_AT_ONCE: usize = 1 << 16;
 
 /// A record's length in its file, filled up with blanks; it has some 160 bytes at most.
 const RECORD_LENGTH: usize = 256;
@@ -111,6 +116,7 @@ pub(super) struct SignInGuard {
     alone: Arc<Semaphore>,
     refused: OnceLock<CloudError>,
     accepted: Once,
+    no_lock_out: AtomicBool,
 }
 
 struct Inner {
@@ -147,7 +153,14 @@ impl SignInGuard {
             alone: Arc::new(Semaphore::new(1)),
             refused: OnceLock::new(),
             accepted: Once::new(),
+            no_lock_out: AtomicBool::new(false),
         }
+    }
+
+    /// The cloud locks nobody out, so that credentials once accepted are not held back. To be told before
+    /// they are.
+    pub(super) fn fear_no_lock_out(&self) {
+        self.no_lock_out.store(true, Ordering::Relaxed);
     }
 
     /// The refusal that ended the sign-ins of this process.
@@ -191,7 +204,9 @@ impl SignInGuard {
         let count = match verdict {
             Verdict::Unknown => return,
             Verdict::Accepted => {
-                self.accepted.call_once(|| self.together.add_permits(ACCEPTED_AT_ONCE - AT_ONCE));
+                let at_once =
+                    if self.no_lock_out.load(Ordering::Relaxed) { ALL_AT_ONCE } else { ACCEPTED_AT_ONCE };
+                self.accepted.call_once(|| self.together.add_permits(at_once - AT_ONCE));
                 false
             }
             Verdict::Counted => true,
@@ -519,6 +534,28 @@ mod tests {
             assert_eq!(lane.await.unwrap().unwrap_err().code, FailureCode::SignInRefused);
         }
         assert_eq!((site.server.seen().len(), site.record().in_a_row), (4, 4));
+    }
+
+    #[tokio::test]
+    async fn where_nobody_is_locked_out_all_go_at_once_as_soon_as_one_was_accepted() {
+        let site = Site::new().await;
+        let cloud = site.process(SECRET);
+        cloud.ignore_limits();
+        site.server.expect(SIGN_IN, 200, &token_answer("token-1"));
+        cloud.product_token(soon()).await.unwrap();
+        let gates: Vec<_> =
+            (0..20).map(|_| site.server.expect_gated(CREATE, 200, &token_answer("token-2"))).collect();
+        let lanes: Vec<_> = (0..20)
+            .map(|n| {
+                let cloud = cloud.clone();
+                tokio::spawn(async move { customer(&cloud, &format!("customer-{n}")).await })
+            })
+            .collect();
+        site.server.arrived(1 + 20).await;
+        gates.iter().for_each(|gate| gate.add_permits(1));
+        for lane in lanes {
+            lane.await.unwrap().unwrap();
+        }
     }
 
     #[tokio::test]
