@@ -19,5 +19,6 @@ mod refusals;
 mod requests;
 mod secrets;
 mod softap;
+mod stream;
 mod transport;
 mod typed;

@@ -29,7 +29,7 @@ async fn without_a_terminal_there_are_plain_lines_and_the_result_stands_alone() 
     let ended = run().ended().await.passes();
     let result: Vec<_> = ended.stdout.lines().collect();
     assert_eq!(result.len(), 1, "{}", ended.stdout);
-    for word in ["PASS", ID, CUSTOMER, "1319"] {
+    for word in ["PASS", ID, CUSTOMER, "1319", "do not unplug while magenta"] {
         assert!(result[0].contains(word), "{}", result[0]);
     }
     for step in ["sign in: done", "import: done, imported", "deliver: done", "verify: done"] {
