@@ -115,7 +115,7 @@ pub struct ShiftArgs {
     /// Type claim codes a character at a time, with a pause of so many milliseconds
     #[arg(long, value_name = "MS", value_parser = parse_milliseconds, hide_short_help = true)]
     pace: Option<Duration>,
-    /// For simulations: the cloud has no rate limits
+    /// For simulations: the cloud has no rate limits, and locks nobody out
     #[arg(long, hide_short_help = true)]
     ignore_limits: bool,
     #[command(flatten)]

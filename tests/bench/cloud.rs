@@ -1,10 +1,11 @@
 //! A cloud that refuses, slows down, and goes away.
 
+use provision::sim::photon::PhotonConfig;
 use serde_json::json;
 
 use crate::{
-    bench::{SIGN_IN, guarded},
-    floor::{Floor, is, until, whole},
+    bench::{SIGN_IN, all, guarded},
+    floor::{Floor, id, is, until, whole},
 };
 
 #[tokio::test]
@@ -37,6 +38,36 @@ async fn boards_wait_for_a_cloud_that_is_down_and_none_fails_for_it() {
     floor.bench.cloud.clear_faults();
     whole(shift).await.is(0, 8, 0, json!({}));
     floor.agrees(0..8).await;
+}
+
+#[tokio::test]
+async fn boards_that_are_to_be_verified_wait_longer_for_a_cloud_that_is_down_than_for_themselves() {
+    all(["503", "drop", "429:retry-after=1"], async |fault| {
+        let floor = Floor::new().await;
+        // The cloud hears of them only what is told below.
+        let plug = |n| floor.bench.plug_into_hub(PhotonConfig { cloud_url: None, ..floor.board(n) });
+        let boards: Vec<_> = (0..3).map(plug).collect();
+        let mut shift = floor.shift().with(&["--count", "3", "--timeout", "2s"]).start();
+        // Their records were read, and are not read again before the boards are let out.
+        for _ in &boards {
+            until(&mut shift, |event| event["event"] == "step-ended" && event["step"] == "check-device")
+                .await;
+        }
+        floor.bench.cloud.add_fault(format!("GET /v1/products/*/devices/*={fault}").parse().unwrap());
+        // By the fifth try the pauses between them come to more than two seconds.
+        let mut tries = [0; 3];
+        while tries.iter().any(|tries| *tries < 5) {
+            let again = until(&mut shift, |event| event["step"] == "verify" && is("step-note")(event)).await;
+            tries[usize::try_from(again["lane"].as_u64().unwrap()).unwrap()] += 1;
+        }
+        for (number, board) in boards.iter().enumerate() {
+            floor.bench.comes_online(id(number).as_str(), board).await;
+        }
+        floor.bench.cloud.clear_faults();
+        whole(shift).await.is(0, 3, 0, json!({}));
+        floor.agrees(0..3).await;
+    })
+    .await;
 }
 
 #[tokio::test]

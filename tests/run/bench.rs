@@ -18,7 +18,7 @@ use provision::{
     },
 };
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines},
@@ -178,6 +178,20 @@ impl Bench {
     #[track_caller]
     pub fn knows_no_device(&self) {
         assert_eq!(self.cloud.snapshot()["devices"].as_array().unwrap().len(), 0);
+    }
+
+    /// A board that has no way to the cloud of its own comes online and shows its code.
+    pub async fn comes_online(&self, id: &str, board: &SimPhoton) {
+        let client = reqwest::Client::builder().tls_certs_only([]).no_proxy().build().unwrap();
+        let tells = [
+            ("session", json!({"platform_id": 6, "firmware": "2.3.1"})),
+            ("claim", json!({"claim_code": codes(board)[0]})),
+        ];
+        for (what, body) in tells {
+            let url = format!("{}/simulator/devices/{id}/{what}", self.info.api_url);
+            let answer = client.post(url).json(&body).send().await.unwrap();
+            assert!(answer.status().is_success(), "{answer:?}");
+        }
     }
 
     // --- the program ---

@@ -7,26 +7,13 @@ use provision::sim::{
     cloud::Gate,
     photon::{FirmwareUpdate, PhotonConfig, SimPhoton},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::bench::{Bench, ID, Running, STREAM, all, codes, guarded};
+use crate::bench::{Bench, ID, Running, STREAM, all, guarded};
 
-/// A board of which the cloud hears only what [`comes_online`] tells.
+/// A board of which the cloud hears only what [`Bench::comes_online`] tells.
 fn silent_board(bench: &Bench) -> SimPhoton {
     bench.plug(PhotonConfig { cloud_url: None, ..bench.board() })
-}
-
-async fn comes_online(bench: &Bench, board: &SimPhoton) {
-    let tells = [
-        ("session", json!({"platform_id": 6, "firmware": "2.3.1"})),
-        ("claim", json!({"claim_code": codes(board)[0]})),
-    ];
-    let client = reqwest::Client::builder().tls_certs_only([]).no_proxy().build().unwrap();
-    for (what, body) in tells {
-        let url = format!("{}/simulator/devices/{ID}/{what}", bench.info.api_url);
-        let answer = client.post(url).json(&body).send().await.unwrap();
-        assert!(answer.status().is_success(), "{answer:?}");
-    }
 }
 
 /// Whether a step has told this.
@@ -59,7 +46,7 @@ async fn a_stream_that_is_cut_is_opened_again_and_tells_on() {
     let board = silent_board(&bench);
     let (run, second) = cut_while_verifying(&bench, &board).await;
     second.open();
-    comes_online(&bench, &board).await;
+    bench.comes_online(ID, &board).await;
     run.ended().await.passes();
     bench.holds_one_claim();
     assert_eq!(bench.count(STREAM), 2);
@@ -70,7 +57,7 @@ async fn a_stream_that_does_not_come_back_is_done_without() {
     let bench = Bench::new().await;
     let board = silent_board(&bench);
     let (run, second) = cut_while_verifying(&bench, &board).await;
-    comes_online(&bench, &board).await;
+    bench.comes_online(ID, &board).await;
     run.ended().await.passes();
     bench.holds_one_claim();
     assert_eq!(second.count(), 1);
