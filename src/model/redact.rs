@@ -14,7 +14,21 @@ use super::guarded::Guarded;
 
 const MASK: &str = "[redacted]";
 
+#[cfg(not(test))]
 static SECRETS: RwLock<Option<Guarded>> = RwLock::new(None);
+
+// Each unit test has its own, on its own thread: what one of them guards is a plain word to others.
+#[cfg(test)]
+thread_local! {
+    static SECRETS: RwLock<Option<Guarded>> = const { RwLock::new(None) };
+}
+
+fn with_secrets<T>(work: impl FnOnce(&RwLock<Option<Guarded>>) -> T) -> T {
+    #[cfg(not(test))]
+    return work(&SECRETS);
+    #[cfg(test)]
+    SECRETS.with(work)
+}
 
 /// Remembers a secret, so that [`redact`] takes it out of every text from now on. One of five bytes (a
 /// WEP key) is taken out where it stands alone; shorter ones are not, as masking them would wreck every
@@ -30,18 +44,21 @@ pub fn guard_for_now(secret: impl AsRef<[u8]>) {
 }
 
 fn remember(secret: &[u8], for_good: bool) {
-    let known = SECRETS.read().unwrap_or_else(|e| e.into_inner()).as_ref().map(|s| s.knows(secret, for_good));
-    if known != Some(true) {
-        let mut secrets = SECRETS.write().unwrap_or_else(|e| e.into_inner());
-        secrets.get_or_insert_default().add(secret, for_good);
-    }
+    with_secrets(|secrets| {
+        let known =
+            secrets.read().unwrap_or_else(|e| e.into_inner()).as_ref().map(|s| s.knows(secret, for_good));
+        if known != Some(true) {
+            let mut secrets = secrets.write().unwrap_or_else(|e| e.into_inner());
+            secrets.get_or_insert_default().add(secret, for_good);
+        }
+    });
 }
 
 /// Replaces every guarded secret; every run of exactly 40 hexadecimal digits (the form of Particle's
 /// tokens and client secrets) and every one of 63 that looks like a claim code; and the values of what
 /// is called a secret, in a query, a form or JSON.
 pub fn redact(text: &str) -> Cow<'_, str> {
-    redact_of(SECRETS.read().unwrap_or_else(|e| e.into_inner()).as_ref(), text)
+    with_secrets(|secrets| redact_of(secrets.read().unwrap_or_else(|e| e.into_inner()).as_ref(), text))
 }
 
 /// Replaces only the secrets that are guarded, for what may hold others that its reader has asked for.
