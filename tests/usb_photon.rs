@@ -234,6 +234,18 @@ async fn the_line_speed_brings_a_board_that_usb_proves_new_enough_to_listening()
 }
 
 #[tokio::test]
+async fn an_exit_command_that_waits_for_the_next_listening_does_not_make_a_board_look_old() {
+    for left_over in ["x", "ix", "ivxi"] {
+        let (directory, photon) = running(id().as_str());
+        std::fs::write(photon.usb(), left_over).unwrap();
+        let mut device = in_directory(&directory, patience());
+        let identity = device.reach(Manner::Touch, &quiet).await.unwrap();
+        device.takes_claim_code(&identity).unwrap();
+        assert_eq!(photon.state().mode, Mode::Listening, "{left_over}");
+    }
+}
+
+#[tokio::test]
 async fn a_board_that_may_be_old_is_left_to_a_persons_hands() {
     let (directory, photon) = running("00000000050C");
     let mut device = in_directory(&directory, patience());

@@ -48,9 +48,6 @@ impl UsbPhoton {
         match answer {
             Answer::Identity(identity) => {
                 self.in_dialogue = false;
-                if *waking == Waking::BySpeed {
-                    self.set_baud(baud::PLAIN)?;
-                }
                 // A person did it because this run asked for it.
                 self.owes_exit |= *waking != Waking::Untried;
                 return Ok(Some(identity));
@@ -74,13 +71,14 @@ impl UsbPhoton {
                 // Firmware 0.4 takes this speed for the start of a firmware transfer; a device id as
                 // USB serial number came with 0.6.0, so it proves that this firmware does not.
                 Waking::Untried if self.found.as_ref().is_some_and(|f| f.device_id.is_some()) => {
-                    *waking = Waking::BySpeed;
+                    *waking = Waking::BySpeed { until: until.min(Instant::now() + self.patience.wake) };
                     tell(Note::Text("not listening; putting it into listening mode".into()));
                     self.owes_exit = true;
-                    self.set_baud(baud::LISTEN)?;
-                    self.wait_for_word(until.min(Instant::now() + self.patience.wake)).await?;
+                    self.wake_by_speed().await?;
                 }
-                Waking::Untried | Waking::BySpeed => {
+                // One whose queue held exit commands leaves listening as soon as it comes there.
+                Waking::BySpeed { until } if Instant::now() < *until => self.wake_by_speed().await?,
+                Waking::Untried | Waking::BySpeed { .. } => {
                     *waking = Waking::ByHand;
                     tell(Note::Action(Action::HoldSetupButton));
                     // To a board that does not come, the exit command would stay queued, and end the next
@@ -97,6 +95,13 @@ impl UsbPhoton {
             },
         }
         Ok(None)
+    }
+
+    async fn wake_by_speed(&mut self) -> Result<(), Stop> {
+        self.set_baud(baud::LISTEN)?;
+        self.wait_for_word(Instant::now() + self.patience.silence).await?;
+        // The board sees a speed only when it changes.
+        Ok(self.set_baud(baud::PLAIN)?)
     }
 
     /// Waits until the console says something that only a listening board says. The question is
@@ -156,6 +161,9 @@ impl UsbPhoton {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Waking {
     Untried,
-    BySpeed,
+    /// By the line speed, again and again until then: that does nothing to a board that listens.
+    BySpeed {
+        until: Instant,
+    },
     ByHand,
 }

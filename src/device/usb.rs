@@ -249,6 +249,9 @@ impl UsbPhoton {
         // not been answered by then will not be: firmware before 0.6.0 passes over `c` in silence. But the
         // MAC may also be the answer to a question of before; so whoever seems to know no version either,
         // which firmware does since 0.4.4, is asked some more times.
+        // One that falls silent in the middle has left listening mode (an exit command was waiting in its
+        // queue), which tells nothing of its age.
+        let mut answered = false;
         for round in 1..=4 {
             let mut letters = who.missing();
             letters.push(command::MAC);
@@ -264,7 +267,10 @@ impl UsbPhoton {
                         return Ok(Answer::Transfer);
                     }
                     Heard::Silence if who.id.is_none() => return Ok(Answer::Silence),
-                    Heard::Silence => break,
+                    Heard::Silence => {
+                        answered = false;
+                        break;
+                    }
                 };
                 match said {
                     Said::DeviceId(id) => who.id = Some(id),
@@ -274,6 +280,7 @@ impl UsbPhoton {
                     Said::Modules(platform) => who.platform = Some(platform),
                     Said::Mac(mac) => {
                         who.mac = Some(mac);
+                        answered = true;
                         break;
                     }
                     Said::Prompt(_) | Said::CodeSet(_) | Said::CodeUnchanged | Said::NotSaved => {
@@ -286,6 +293,9 @@ impl UsbPhoton {
             if who.complete() || (round > 1 && who.firmware.is_some()) {
                 break;
             }
+        }
+        if !answered && !who.complete() {
+            return Ok(Answer::Silence);
         }
         Ok(who.identity().map_or(Answer::Silence, Answer::Identity))
     }
