@@ -681,7 +681,7 @@ mod tests {
         assert_eq!(secret(desk.resolve(&[]).unwrap()), "from-env");
         assert_eq!(secret(desk.resolve(&["--client-secret-file", "-"]).unwrap()), "from-stdin");
         let said = desk.refused(&["--client-secret-file", "-", "--access-token-file", "-"]);
-        assert!(said.contains("both the client secret and the access token"), "{said}");
+        assert!(said.contains("both the access token and the client secret"), "{said}");
     }
 
     #[test]

@@ -64,9 +64,11 @@ pub fn redact(text: &str) -> Cow<'_, str> {
 /// Replaces only the secrets that are guarded, for what may hold others that its reader has asked for.
 pub fn redact_held(text: &str) -> Cow<'_, str> {
     let mut found = Vec::new();
-    if let Some(secrets) = SECRETS.read().unwrap_or_else(|e| e.into_inner()).as_ref() {
-        secrets.find(text.as_bytes(), &mut found);
-    }
+    with_secrets(|secrets| {
+        if let Some(secrets) = secrets.read().unwrap_or_else(|e| e.into_inner()).as_ref() {
+            secrets.find(text.as_bytes(), &mut found);
+        }
+    });
     if found.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(masked(text, found)) }
 }
 

@@ -202,7 +202,7 @@ async fn a_truncated_answer_announces_more_than_it_brings() {
 
 #[tokio::test]
 async fn garbage_and_html_come_with_status_200() {
-    for (fault, kind) in [("garbage", "application/json; charset=utf-8"), ("html", "text/html")] {
+    for (fault, kind) in [("garbage", "application/json"), ("html", "text/html")] {
         let bench = Bench::with_fault(&format!("GET /v1/orgs={fault}")).await;
         let answer = bench.request("GET", "/v1/orgs").send().await.unwrap();
         assert_eq!(answer.status(), 200);
