@@ -1,6 +1,11 @@
 //! Boards that are pulled out and put back while they are worked on.
 
-use provision::sim::photon::{Mode, PhotonConfig};
+use std::{
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
+
+use provision::sim::photon::{Mode, PhotonConfig, SimPhoton};
 use serde_json::json;
 
 use crate::{
@@ -41,54 +46,81 @@ async fn a_board_that_only_starts_anew_is_no_new_board() {
     floor.agrees([0]).await;
 }
 
+/// A board that keeps what is in its flash, in a socket of the hub or on the table.
+struct Moving<'a> {
+    floor: &'a Floor,
+    name: String,
+    photon: SimPhoton,
+    /// Where its port is, whichever socket the board is in.
+    port: PathBuf,
+    socket: Option<PathBuf>,
+}
+
+impl<'a> Moving<'a> {
+    fn on_the_table(floor: &'a Floor, table: &Path, number: usize) -> Self {
+        let port = table.join(number.to_string());
+        let connect_delay = std::time::Duration::from_millis(30);
+        let config = PhotonConfig { connect_delay, link: Some(port.clone()), ..floor.board(number) };
+        Self { floor, name: id(number).to_string(), photon: floor.bench.plug(config), port, socket: None }
+    }
+
+    fn put_into(&mut self, socket: usize) {
+        let link = self.floor.bench.hub().join(format!("{}@1-1.{}", self.name, socket + 1));
+        self.photon.plug();
+        symlink(&self.port, &link).unwrap();
+        self.socket = Some(link);
+    }
+
+    fn pull_out(&mut self) {
+        if let Some(link) = self.socket.take() {
+            std::fs::remove_file(link).unwrap();
+            self.photon.unplug();
+        }
+    }
+}
+
 /// Boards are pulled out at any time, put back into any socket, and restarted.
 #[tokio::test]
 async fn a_storm_of_boards_that_come_and_go_passes() {
     const BOARDS: usize = 24;
+    const PULLS: usize = 60;
     let floor = Floor::new().await;
-    let plug = |n: usize, socket: usize| {
-        let config = PhotonConfig { connect_delay: std::time::Duration::from_millis(30), ..floor.board(n) };
-        floor.plug_into(config, &format!("1-1.{}", socket + 1))
-    };
-    let mut boards: Vec<_> = (0..BOARDS).map(|n| Some(plug(n, n))).collect();
+    let table = tempfile::tempdir().unwrap();
+    let mut boards: Vec<_> = (0..BOARDS).map(|n| Moving::on_the_table(&floor, table.path(), n)).collect();
+    for (socket, board) in boards.iter_mut().enumerate() {
+        board.put_into(socket);
+    }
     let run = floor.shift().with(&["--blip", "1s", "--slots", "8"]).with(&["--count", &BOARDS.to_string()]);
     let mut shift = run.start();
-    let mut pulls = 0;
-    let mut seen = 0;
-    let mut events = 0;
+    let (mut pulls, mut seen, mut events) = (0, 0, 0);
     while let Some(event) = shift.next_event().await {
         events += 1;
         seen += usize::from(event["event"] == "result" && event["ok"] == true);
         // Now and then somebody lays a hand on a board, whichever it is.
-        if pulls < 60 && events % 7 == 0 {
+        if pulls < PULLS && events % 7 == 0 {
             pulls += 1;
-            let n = fastrand::usize(..BOARDS);
-            match (fastrand::u8(..4), &boards[n]) {
-                (0, Some(board)) => board.reset(),
-                (_, Some(_)) => boards[n] = None,
-                (_, None) => boards[n] = Some(plug(n, fastrand::usize(..BOARDS))),
+            let board = &mut boards[fastrand::usize(..BOARDS)];
+            match (fastrand::u8(..4), &board.socket) {
+                (0, Some(_)) => board.photon.reset(),
+                (_, Some(_)) => board.pull_out(),
+                (_, None) => board.put_into(fastrand::usize(..BOARDS)),
             }
         }
-        if pulls == 60 {
-            pulls += 1;
-            for (n, board) in boards.iter_mut().enumerate() {
-                board.get_or_insert_with(|| plug(n, n));
-            }
-        }
-        if seen == BOARDS {
-            pulls = pulls.max(60);
+        if pulls == PULLS || seen == BOARDS {
+            pulls = PULLS + 1;
+            let out = boards.iter_mut().enumerate().filter(|(_, board)| board.socket.is_none());
+            out.for_each(|(socket, board)| board.put_into(socket));
         }
     }
     let ended = shift.ended().await;
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
     assert_eq!(floor.owners().len(), BOARDS);
     floor.agrees(0..BOARDS).await;
-    // None was left in listening mode, or with somebody else's code.
-    for (n, board) in boards.iter().enumerate() {
-        if let Some(board) = board {
-            guarded(board.wait_for(|state| state.mode == Mode::Running)).await;
-        } else {
-            assert!(floor.owners().contains_key(id(n).as_str()));
+    // None was left in listening mode.
+    for board in &mut boards {
+        if board.socket.is_none() {
+            board.put_into(0);
         }
+        guarded(board.photon.wait_for(|state| state.mode == Mode::Running)).await;
     }
 }
