@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
 };
 
-use clap::{Arg, Command};
+use clap::{Arg, ArgAction, Command};
 use clap_complete::Shell;
 
 use crate::model::{Failure, FailureCode};
@@ -63,9 +63,14 @@ fn with_flags(tree: Command, change: fn(Arg) -> Arg) -> Command {
         .fold(tree, |tree, name| tree.mut_subcommand(name, |command| with_flags(command, change)))
 }
 
-/// Flags that are there to be refused lose their names: clap's completions would offer them.
+/// Flags that are there to be refused lose their names: clap's completions would offer them. That makes
+/// them positional, and such may only follow those of one value that can be left out.
 fn offered(arg: Arg) -> Arg {
-    if arg.is_hide_set() { arg.long(None).num_args(1) } else { arg }
+    match (arg.is_hide_set(), arg.is_positional()) {
+        (true, _) => arg.long(None).num_args(1),
+        (_, true) => arg.num_args(1).action(ArgAction::Set).required(false),
+        _ => arg,
+    }
 }
 
 /// A page leaves out the words for what `-h` does not show.
