@@ -35,7 +35,7 @@ pub(super) struct Task {
     pub pulled_out: usize,
     pub leash: Arc<Leash>,
     /// Runs of this board whose end the ledger did not take.
-    pub unended: Arc<Mutex<Vec<String>>>,
+    pub unended: Arc<Mutex<Vec<Recording>>>,
 }
 
 /// What the bench tells a run that is under way.
@@ -96,8 +96,8 @@ pub(super) async fn work(
         let unended = || task.unended.lock().unwrap_or_else(PoisonError::into_inner);
         let runs = unended().clone();
         for run in runs {
-            bench.ledger.release(&run).await?;
-            unended().retain(|other| *other != run);
+            run.end_late().await?;
+            unended().retain(|other| other.id() != run.id());
         }
         bench.wanted(&task).await
     };
@@ -144,7 +144,7 @@ pub(super) async fn work(
     let device_id = device_id.or(task.board.device_id.clone());
     let code = result.as_ref().err().map(|failure| failure.code);
     if code == Some(FailureCode::LedgerUnusable) {
-        task.unended.lock().unwrap_or_else(PoisonError::into_inner).push(recording.id().to_string());
+        task.unended.lock().unwrap_or_else(PoisonError::into_inner).push(recording.clone());
     }
     // Whoever sees PASS may unplug the board, so by then all is done that is to be done for it.
     let named = match &result {

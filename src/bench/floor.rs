@@ -28,7 +28,7 @@ use crate::{
         serial::OpenPort,
     },
     model::{DeviceId, Failure, FailureCode},
-    record::{Beat, Ledger},
+    record::{Beat, Ledger, Recording},
     workflow::Job,
 };
 
@@ -277,7 +277,7 @@ struct Known {
     scanned: Option<String>,
     pulled_out: usize,
     busy_tries: u32,
-    unended: Arc<Mutex<Vec<String>>>,
+    unended: Arc<Mutex<Vec<Recording>>>,
 }
 
 enum State {

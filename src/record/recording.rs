@@ -49,6 +49,42 @@ struct State {
     steps: BTreeMap<Step, Heard>,
     retries: Vec<Again>,
     retries_written: usize,
+    end: Option<End>,
+}
+
+/// How a run ended.
+#[derive(Clone)]
+struct End {
+    at: Timestamp,
+    outcome: Outcome,
+    failure_code: Option<String>,
+    failure_step: Option<String>,
+    detail: Option<String>,
+    device_id: Option<String>,
+    product: Option<String>,
+    customer: Option<String>,
+}
+
+impl End {
+    fn of(result: &Result<Summary, Failure>, at: Timestamp, state: &State) -> Self {
+        let failure = result.as_ref().err();
+        let (product, customer) = owner_words(state.owner.as_ref(), state.device_id.as_ref());
+        Self {
+            at,
+            outcome: match result {
+                Ok(summary) if summary.already => Outcome::Already,
+                Ok(_) => Outcome::Passed,
+                Err(failure) if failure.code == FailureCode::Interrupted => Outcome::Interrupted,
+                Err(_) => Outcome::Failed,
+            },
+            failure_code: failure.map(|failure| failure.code.as_str()),
+            failure_step: failure.and_then(|failure| failure.step).map(Step::as_str),
+            detail: failure.map(|failure| stored(&failure.to_string())),
+            device_id: state.device_id.as_ref().map(ToString::to_string),
+            product,
+            customer,
+        }
+    }
 }
 
 /// In which step, when, and why.
@@ -375,8 +411,8 @@ impl Journal for Recording {
     }
 
     async fn end(&self, result: &Result<Summary, Failure>) -> Result<(), Failure> {
-        let at = Timestamp::now();
-        let (device_id, product, customer) = {
+        {
+            let at = Timestamp::now();
             let mut state = self.state();
             if !state.begun {
                 return Ok(());
@@ -385,35 +421,39 @@ impl Journal for Recording {
                 state.learn(summary.platform, summary.firmware.as_ref());
             }
             state.ends_with(result, at);
-            let device_id = state.device_id.clone();
-            let (product, customer) = owner_words(state.owner.as_ref(), device_id.as_ref());
-            (device_id.map(|id| id.to_string()), product, customer)
-        };
-        let outcome = match result {
-            Ok(summary) if summary.already => Outcome::Already,
-            Ok(_) => Outcome::Passed,
-            Err(failure) if failure.code == FailureCode::Interrupted => Outcome::Interrupted,
-            Err(_) => Outcome::Failed,
-        };
-        let failure = result.as_ref().err();
+            state.end = Some(End::of(result, at, &state));
+        }
+        self.end_late().await
+    }
+}
+
+impl Recording {
+    /// Writes the end of a run that the ledger did not take when it came, and gives its board back.
+    /// Nothing for a run that never began.
+    ///
+    /// # Errors
+    ///
+    /// `LedgerUnusable` as long as it still cannot be written.
+    pub async fn end_late(&self) -> Result<(), Failure> {
+        let Some(end) = self.state().end.clone() else { return Ok(()) };
         self.ledger()
             .working("written", || async {
                 let mut work = self.ledger().transaction().await?;
                 let sql = "UPDATE runs SET ended = $1, outcome = $2, failure_code = $3, failure_step = $4, \
                      detail = $5, device_id = $6, product = $7, customer = $8, settled_by = NULL WHERE id = $9";
                 sqlx::query(sql)
-                    .bind(stamp(at))
-                    .bind(outcome.as_str())
-                    .bind(failure.map(|failure| failure.code.as_str()))
-                    .bind(failure.and_then(|failure| failure.step).map(Step::as_str))
-                    .bind(failure.map(|failure| stored(&failure.to_string())))
-                    .bind(device_id.clone())
-                    .bind(product.clone())
-                    .bind(customer.clone())
+                    .bind(stamp(end.at))
+                    .bind(end.outcome.as_str())
+                    .bind(end.failure_code.clone())
+                    .bind(end.failure_step.clone())
+                    .bind(end.detail.clone())
+                    .bind(end.device_id.clone())
+                    .bind(end.product.clone())
+                    .bind(end.customer.clone())
                     .bind(self.name())
                     .execute(work.on())
                     .await?;
-                if let Some(device_id) = &device_id {
+                if let Some(device_id) = &end.device_id {
                     let sql = "UPDATE runs SET outcome = $1, settled_by = $2 \
                          WHERE device_id = $3 AND outcome = $4 AND id <> $2";
                     sqlx::query(sql)

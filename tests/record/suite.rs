@@ -18,6 +18,7 @@ on_both! {
     a_run_is_incomplete_until_it_ends_and_then_tells_it_all
     a_run_that_fails_tells_where_and_why
     a_later_run_settles_one_that_never_ended
+    an_end_that_was_not_taken_is_written_later
     one_run_at_a_time_has_a_device
     orders_are_the_same_however_often_they_are_read
     an_order_is_never_used_twice
@@ -174,6 +175,19 @@ async fn a_later_run_settles_one_that_never_ended(place: Place) {
     let lost = story(&next, &lost).await.run;
     assert_eq!((lost.outcome, lost.settled_by.as_ref()), (Outcome::Abandoned, Some(found.id())));
     assert_eq!(next.incomplete_runs("left").await.unwrap(), []);
+}
+
+async fn an_end_that_was_not_taken_is_written_later(place: Place) {
+    let ledger = place.ledger("left");
+    let run = begun(&ledger).await;
+    place.execute("ALTER TABLE runs RENAME TO out_of_reach").await;
+    let failure = run.end(&Ok(summary())).await.unwrap_err();
+    assert_eq!(failure.code, FailureCode::LedgerUnusable);
+    place.execute("ALTER TABLE out_of_reach RENAME TO runs").await;
+    assert_eq!(story(&ledger, &run).await.run.outcome, Outcome::Incomplete);
+    run.end_late().await.unwrap();
+    assert_eq!(story(&ledger, &run).await.run.outcome, Outcome::Passed);
+    assert_eq!(ledger.lease(&id(), "another").await.unwrap(), Lease::Ours);
 }
 
 async fn one_run_at_a_time_has_a_device(place: Place) {
