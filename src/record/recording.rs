@@ -439,8 +439,10 @@ impl Recording {
         self.ledger()
             .working("written", || async {
                 let mut work = self.ledger().transaction().await?;
+                // A run that ends before it has its board keeps the one that was meant.
                 let sql = "UPDATE runs SET ended = $1, outcome = $2, failure_code = $3, failure_step = $4, \
-                     detail = $5, device_id = $6, product = $7, customer = $8, settled_by = NULL WHERE id = $9";
+                     detail = $5, device_id = COALESCE($6, device_id), product = $7, \
+                     customer = COALESCE($8, customer), settled_by = NULL WHERE id = $9";
                 sqlx::query(sql)
                     .bind(stamp(end.at))
                     .bind(end.outcome.as_str())

@@ -23,6 +23,7 @@ on_both! {
     orders_are_the_same_however_often_they_are_read
     an_order_is_never_used_twice
     benches_count_each_other
+    a_run_that_ends_before_it_has_its_board_keeps_the_one_that_was_meant
     many_open_a_new_ledger_at_once
     many_boards_share_a_ledger_and_one_that_is_stopped_takes_nothing_with_it
     a_newer_schema_is_refused
@@ -156,6 +157,18 @@ async fn a_run_that_fails_tells_where_and_why(place: Place) {
         assert_eq!(outcome("deliver").as_deref(), Some("failed"));
         assert_eq!(outcome("sign-in").as_deref(), Some("stopped"));
     }
+}
+
+async fn a_run_that_ends_before_it_has_its_board_keeps_the_one_that_was_meant(place: Place) {
+    let ledger = place.ledger("left");
+    let recording = Recording::new(&ledger, None);
+    recording.begin(&Job { device_id: Some(id()), ..job() }, Part::Whole).await.unwrap();
+    let failure = Failure::new(FailureCode::SignInRefused, "no such client").in_step(Step::SignIn);
+    recording.end(&Err(failure)).await.unwrap();
+    let query = RunQuery { device_id: Some(id()), ..RunQuery::default() };
+    let runs = ledger.runs(&query).await.unwrap();
+    assert_eq!((runs.len(), runs[0].outcome), (1, Outcome::Failed));
+    assert_eq!(runs[0].customer.as_deref(), Some("3b0021001747353236343033@shadow.example"));
 }
 
 async fn a_later_run_settles_one_that_never_ended(place: Place) {
