@@ -4,7 +4,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 use sqlx::{Row, any::AnyRow};
 
-use super::{Ledger, ledger::Trouble};
+use super::{
+    Ledger,
+    leases::{has_died, place},
+    ledger::Trouble,
+};
 use crate::model::Failure;
 
 /// What a bench tells of itself from time to time.
@@ -33,7 +37,8 @@ pub struct Bench {
     pub started: Timestamp,
     /// When it told last, UTC.
     pub seen: Timestamp,
-    /// Whether it has told within the time that a bench is believed to be alive for, and has not ended.
+    /// Whether it has told within the time that a bench is believed to be alive for, and has not ended, nor
+    /// is seen from this computer to have died.
     pub alive: bool,
     /// How many boards it can work on at once.
     pub slots: u32,
@@ -69,8 +74,8 @@ impl Ledger {
             let mut work = self.transaction().await?;
             let now = work.now().await?;
             let sql = "INSERT INTO benches \
-                 (id, name, host, pid, started, seen, ended, slots, under_way, passed, failed) \
-                 VALUES ($1, $2, $3, $4, $5, $5, $6, $7, $8, $9, $10) \
+                 (id, name, host, pid, started, seen, ended, slots, under_way, passed, failed, place) \
+                 VALUES ($1, $2, $3, $4, $5, $5, $6, $7, $8, $9, $10, $11) \
                  ON CONFLICT (id) DO UPDATE SET seen = excluded.seen, ended = excluded.ended, \
                  slots = excluded.slots, under_way = excluded.under_way, passed = excluded.passed, \
                  failed = excluded.failed";
@@ -85,13 +90,15 @@ impl Ledger {
                 .bind(i64::from(beat.under_way))
                 .bind(i64::from(beat.passed))
                 .bind(i64::from(beat.failed))
+                .bind(place())
                 .execute(work.on())
                 .await?;
-            let sql = "SELECT COUNT(*) AS alive FROM benches WHERE ended = 0 AND seen > $1";
-            let row = sqlx::query(sql).bind(now - FRESH_MS).fetch_one(work.on()).await?;
-            let alive = u32::try_from(row.try_get::<i64, _>("alive")?).unwrap_or(u32::MAX);
+            let fresh = now - FRESH_MS;
+            let sql = "SELECT ended, seen, place FROM benches WHERE ended = 0 AND seen > $1";
+            let rows = sqlx::query(sql).bind(fresh).fetch_all(work.on()).await?;
+            let alive = rows.iter().map(|row| is_alive(row, fresh)).collect::<Result<Vec<_>, _>>()?;
             work.commit().await?;
-            Ok(alive)
+            Ok(count(alive.into_iter().filter(|alive| *alive)))
         })
         .await
     }
@@ -99,7 +106,7 @@ impl Ledger {
     /// How many benches are alive.
     pub async fn alive(&self) -> Result<u32, Failure> {
         let benches = self.benches(Duration::ZERO).await?;
-        Ok(u32::try_from(benches.len()).unwrap_or(u32::MAX))
+        Ok(count(benches.iter().filter(|bench| bench.alive)))
     }
 
     /// The benches that are alive, and those that told within this time; the newest first.
@@ -118,6 +125,16 @@ impl Ledger {
     }
 }
 
+fn count(benches: impl Iterator) -> u32 {
+    u32::try_from(benches.count()).unwrap_or(u32::MAX)
+}
+
+fn is_alive(row: &AnyRow, fresh: i64) -> Result<bool, sqlx::Error> {
+    let number = |column: &str| row.try_get::<i64, _>(column);
+    let place: Option<String> = row.try_get("place")?;
+    Ok(number("ended")? == 0 && number("seen")? > fresh && !has_died(place.as_deref()))
+}
+
 fn bench(row: &AnyRow, fresh: i64) -> Result<Bench, sqlx::Error> {
     let number = |column: &str| row.try_get::<i64, _>(column);
     let count = |column: &str| number(column).map(|n| u32::try_from(n).unwrap_or_default());
@@ -128,7 +145,7 @@ fn bench(row: &AnyRow, fresh: i64) -> Result<Bench, sqlx::Error> {
         pid: count("pid")?,
         started: at("started")?,
         seen: at("seen")?,
-        alive: number("ended")? == 0 && number("seen")? > fresh,
+        alive: is_alive(row, fresh)?,
         slots: count("slots")?,
         under_way: count("under_way")?,
         passed: count("passed")?,

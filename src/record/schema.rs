@@ -4,8 +4,11 @@ use super::{Location, ledger::Trouble};
 use crate::model::{Failure, FailureCode};
 
 /// In order; what was released is never changed. Read by both databases, so they keep to what both know.
-const MIGRATIONS: [&str; 2] =
-    [include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_place_of_runs.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_place_of_runs.sql"),
+    include_str!("migrations/0003_place_of_benches.sql"),
+];
 
 /// Only one may migrate at a time; whatever number, as long as every version takes the same.
 pub(super) const LOCK: &str = "SELECT pg_advisory_xact_lock(7077888219)";

@@ -311,6 +311,20 @@ async fn benches_count_each_other(place: Place) {
     right.leave(&Beat::default()).await.unwrap();
     assert_eq!(left.alive().await.unwrap(), 1);
     assert_eq!(left.benches(Duration::from_secs(3600)).await.unwrap().len(), 2);
+
+    assert_eq!(right.beat(&Beat::default()).await.unwrap(), 2);
+    if cfg!(target_os = "linux") {
+        // Killed: no process has this number.
+        place
+            .execute(
+                "UPDATE benches SET place = RTRIM(place, '0123456789') || '2147483647' WHERE name = 'right'",
+            )
+            .await;
+        assert_eq!((left.alive().await.unwrap(), left.beat(&beat).await.unwrap()), (1, 1));
+        let benches = left.benches(Duration::from_secs(3600)).await.unwrap();
+        let told: HashSet<_> = benches.iter().map(|b| (b.name.as_str(), b.alive)).collect();
+        assert_eq!(told, HashSet::from([("left", true), ("right", false)]));
+    }
 }
 
 async fn many_open_a_new_ledger_at_once(place: Place) {
