@@ -33,6 +33,9 @@ fn hint_at_a_bench(failure: &Failure) -> String {
         F::OwnedByOther => "put it aside: it is somebody else's",
         F::InOtherProduct => "put it aside: it is in another product",
         F::Interrupted => "plug it in again: it goes on where it stopped",
+        F::LedgerUnusable => {
+            "free space on the disk, mend its rights, or bring the database back; then plug it in again"
+        }
         _ => return hint(failure),
     }
     .into()
@@ -121,7 +124,7 @@ pub fn hint(failure: &Failure) -> String {
         F::PartlyFailed => "each of those that failed says why above; run this again for them",
         F::DeviceTaken => "let the other run finish, or end it; then run this again",
         F::LedgerUnusable => {
-            "free space on the disk, mend its rights, or bring the database back; `--ledger PATH` names another ledger, and `--ledger none` works without a record"
+            "free space on the disk, mend its rights, or bring the database back; `--ledger PATH` names another ledger, and a single run can do without (`--ledger none`)"
         }
         F::LedgerNewer => "update this program, or name another ledger with `--ledger`",
         F::Interrupted => "run this again: it goes on where it stopped",
