@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use provision::{model::DeviceId, sim::photon::PhotonConfig};
+use provision::{model::DeviceId, record::Beat, sim::photon::PhotonConfig};
 use serde_json::Value;
 
 use crate::{
@@ -149,6 +149,23 @@ async fn without_a_ledger_nothing_is_done_unless_that_is_wanted() {
     run("none").await.passes();
     let history: Ended = bench.provision().with(&["history"]).env("PROVISION_LEDGER", "none").ended().await;
     assert_eq!(history.status.code(), Some(2), "{history:?}");
+}
+
+#[tokio::test]
+async fn the_screen_has_local_times_and_programs_get_utc() {
+    let (bench, place) = (Bench::new().await, Place::sqlite().unwrap());
+    place.ledger("left").beat(&Beat::default()).await.unwrap();
+    place.execute("UPDATE benches SET started = 1767225600000").await;
+    for (output, started) in [
+        ("text", "2026-01-01 05:30:00"),
+        ("csv", "2026-01-01 05:30:00"),
+        ("csv", "2026-01-01T00:00:00Z"),
+        ("json", "2026-01-01T00:00:00Z"),
+    ] {
+        let status = bench.provision().with(&["bench", "status", "--output", output]);
+        let ended = status.env("PROVISION_LEDGER", &place.url).env("TZ", "XST-5:30").ended().await;
+        assert!(ended.stdout.contains(started), "{output}: {ended:?}");
+    }
 }
 
 #[tokio::test]
