@@ -40,6 +40,12 @@ pub struct Args {
 /// Reckons it up, and shows it.
 pub async fn run(args: &Args, output: Output, signals: &Signals) -> Result<(), ToldFailure> {
     let work = async {
+        if let (Some(from), Some(to)) = (args.from, args.to)
+            && from >= to
+        {
+            let detail = format!("--from {} is not before the end of --to, {}", local(from), local(to));
+            return Err(Failure::new(FailureCode::Configuration, detail));
+        }
         let ledger = args.ledger.need(&SettingsArgs::default(), &Environment::of_process())?;
         let query =
             RunQuery { since: args.from, until: args.to, bench: args.bench.clone(), ..RunQuery::default() };

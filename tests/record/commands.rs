@@ -152,6 +152,15 @@ async fn without_a_ledger_nothing_is_done_unless_that_is_wanted() {
 }
 
 #[tokio::test]
+async fn a_report_ends_after_it_begins() {
+    let bench = Bench::new().await;
+    let report = ["report", "--from", "today", "--to", "yesterday"];
+    let ended = bench.provision().with(&report).ended().await;
+    assert_eq!(ended.status.code(), Some(2), "{ended:?}");
+    assert!(ended.stderr.contains("is not before the end of --to"), "{ended:?}");
+}
+
+#[tokio::test]
 async fn the_screen_has_local_times_and_programs_get_utc() {
     let (bench, place) = (Bench::new().await, Place::sqlite().unwrap());
     place.ledger("left").beat(&Beat::default()).await.unwrap();
