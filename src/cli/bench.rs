@@ -354,8 +354,7 @@ fn ago(at: Timestamp) -> String {
 
 /// Lists the benches.
 pub async fn status(args: &StatusArgs, output: Output) -> Result<(), ToldFailure> {
-    let env = Environment::of_process();
-    let ledger = args.ledger.need(&SettingsArgs::default(), &env)?;
+    let ledger = args.ledger.to_read(&Environment::of_process())?;
     let mut listing = Listing::new(output, &args.listing, COLUMNS)?;
     for bench in ledger.benches(args.within).await? {
         let json = serde_json::to_string(&bench).map_err(|e| {

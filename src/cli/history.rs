@@ -12,7 +12,6 @@ use super::{
     moment::{local, since},
     root::Output,
     run::ToldFailure,
-    settings::SettingsArgs,
     signals::Signals,
 };
 use crate::{
@@ -84,7 +83,7 @@ pub async fn run(args: &Args, output: Output, signals: &Signals) -> Result<(), T
 
 /// The ledger that these flags, or the environment, name.
 fn ledger(args: &LedgerArgs) -> Result<Ledger, Failure> {
-    args.need(&SettingsArgs::default(), &Environment::of_process())
+    args.to_read(&Environment::of_process())
 }
 
 /// A run as it is listed.

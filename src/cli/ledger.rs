@@ -92,6 +92,21 @@ impl LedgerArgs {
                       the profile";
         self.resolve(settings, env)?.ok_or_else(|| wrong(detail))
     }
+
+    /// The ledger, for a command that only reads: a file that somebody named has to be there, as an empty
+    /// new one would answer for it.
+    pub fn to_read(&self, env: &Environment) -> Result<Ledger, Failure> {
+        let settings = SettingsArgs::default();
+        let ledger = self.need(&settings, env)?;
+        let profile = settings.profile(env)?;
+        let named = Lookup { env, profile: profile.as_ref() }.text(&self.ledger, &LEDGER)?;
+        match ledger.location() {
+            Location::File(path) if named.is_some() && matches!(path.try_exists(), Ok(false)) => {
+                Err(wrong(&format!("there is no ledger {}; the first run makes it", ledger.location())))
+            }
+            _ => Ok(ledger),
+        }
+    }
 }
 
 /// A form for programs.
@@ -154,7 +169,7 @@ pub async fn run(command: &Command, output: Output, signals: &Signals) -> Result
                 let place = args.ledger.need(&settings, &env)?.location().to_string();
                 show_result(output, &place, &json!({"ledger": place}))
             }
-            Command::Export(args) => export(&args.ledger.need(&settings, &env)?, args).await,
+            Command::Export(args) => export(&args.ledger.to_read(&env)?, args).await,
         }
     };
     tokio::select! {

@@ -10,7 +10,6 @@ use super::{
     moment::{local, since, until},
     root::Output,
     run::ToldFailure,
-    settings::SettingsArgs,
     signals::Signals,
 };
 use crate::{
@@ -46,7 +45,7 @@ pub async fn run(args: &Args, output: Output, signals: &Signals) -> Result<(), T
             let detail = format!("--from {} is not before the end of --to, {}", local(from), local(to));
             return Err(Failure::new(FailureCode::Configuration, detail));
         }
-        let ledger = args.ledger.need(&SettingsArgs::default(), &Environment::of_process())?;
+        let ledger = args.ledger.to_read(&Environment::of_process())?;
         let query =
             RunQuery { since: args.from, until: args.to, bench: args.bench.clone(), ..RunQuery::default() };
         let figures = figures(&ledger.stories_of(&query).await?);

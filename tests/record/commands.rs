@@ -36,6 +36,7 @@ async fn what_was_done_is_told_as_a_table_as_json_and_as_csv(place: Place) {
         run.env("PROVISION_BENCH", "left").env("PROVISION_OPERATOR", "ann").ended()
     };
     // A dry run changes nothing, not even the ledger.
+    place.ledger("left").open().await.unwrap();
     run(&["--dry-run"]).await.passes();
     assert_eq!(asked(&bench, &place, &["history", "--output", "json"]).await, "[]\n");
     run(&[]).await.passes();
@@ -103,6 +104,7 @@ async fn what_was_done_is_told_as_a_table_as_json_and_as_csv(place: Place) {
 
 async fn many_processes_open_a_new_ledger_at_once(place: Place) {
     let bench = Bench::new().await;
+    place.make();
     let all = (0..6).map(|_| asked(&bench, &place, &["history", "--output", "json"]));
     for said in futures_util::future::join_all(all).await {
         assert_eq!(said, "[]\n");
@@ -149,6 +151,22 @@ async fn without_a_ledger_nothing_is_done_unless_that_is_wanted() {
     run("none").await.passes();
     let history: Ended = bench.provision().with(&["history"]).env("PROVISION_LEDGER", "none").ended().await;
     assert_eq!(history.status.code(), Some(2), "{history:?}");
+}
+
+#[tokio::test]
+async fn a_ledger_that_is_only_read_has_to_be_there_if_somebody_named_it() {
+    let bench = Bench::new().await;
+    let mistyped = bench.home().join("mistyped.sqlite");
+    let path = mistyped.to_str().unwrap();
+    for command in [&["history"][..], &["report"], &["ledger", "export"], &["bench", "status"]] {
+        let flag = bench.provision().with(command).with(&["--ledger", path]).ended().await;
+        let variable = bench.provision().with(command).env("PROVISION_LEDGER", path).ended().await;
+        for ended in [flag, variable] {
+            assert_eq!(ended.status.code(), Some(2), "{command:?}: {ended:?}");
+            assert!(ended.stderr.contains("there is no ledger"), "{command:?}: {ended:?}");
+        }
+    }
+    assert!(!mistyped.exists());
 }
 
 #[tokio::test]

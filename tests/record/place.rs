@@ -1,6 +1,9 @@
 //! A ledger of either kind, for one test.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use provision::record::{Ledger, Location, Who};
 use tempfile::TempDir;
@@ -27,6 +30,14 @@ impl Place {
             _directory: tempfile::tempdir().unwrap(),
             cluster: Some(cluster),
         })
+    }
+
+    /// Makes an empty file of what is to be a file: a ledger that nobody has opened yet.
+    pub fn make(&self) {
+        if self.cluster.is_none() {
+            std::fs::create_dir_all(Path::new(&self.url).parent().unwrap()).unwrap();
+            std::fs::write(&self.url, "").unwrap();
+        }
     }
 
     /// A bench's ledger, with a connection of its own.
