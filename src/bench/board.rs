@@ -11,7 +11,7 @@ use std::{
 
 use tokio::sync::SetOnce;
 
-use super::{Bench, BenchEvent, Hook, Shift, Tell};
+use super::{Bench, BenchEvent, Hook, Shift, SlotMap, Tell};
 use crate::{
     cloud::{CloudError, Fleet},
     device::UsbPhoton,
@@ -115,7 +115,8 @@ pub(super) async fn work(
     if let (Owner::Customer { customer, .. }, Some(ordered)) = (&mut job.owner, wanted.customer) {
         *customer = ordered;
     }
-    let recording = Recording::new(&bench.ledger, Some(task.slot.clone()));
+    let recording =
+        Recording::new(&bench.ledger, Some(task.slot.clone()).filter(|slot| slot != SlotMap::UNKNOWN));
     let events = {
         let (recording, tell, shift) = (recording.clone(), tell.clone(), shift.clone());
         let (key, id) = (key.clone(), task.board.device_id.clone());

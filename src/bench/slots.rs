@@ -9,6 +9,8 @@ pub struct SlotMap(BTreeMap<String, String>);
 impl SlotMap {
     /// The longest label, in characters: it is a column of the screen.
     const LONGEST: usize = 12;
+    /// Instead of a slot that is not known.
+    pub(super) const UNKNOWN: &str = "-";
 
     /// Reads lines of the form `1-1.4.3 = A1`; quotes around either side, empty lines and what follows
     /// a `#` are passed over.
@@ -49,7 +51,7 @@ impl SlotMap {
         match &board.hub_path {
             Some(socket) => self.0.get(socket).unwrap_or(socket).clone(),
             // A link that is named by the board says nothing about the place.
-            None if board.device_id.is_some() && is_named_by_its_board(board) => "-".into(),
+            None if board.device_id.is_some() && is_named_by_its_board(board) => Self::UNKNOWN.into(),
             None => name(&board.port),
         }
     }

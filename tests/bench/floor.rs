@@ -114,6 +114,7 @@ impl Floor {
         let mut ended = BTreeMap::<String, String>::new();
         for run in &runs {
             assert_ne!(run.outcome, Outcome::Incomplete, "{run:?}");
+            assert_ne!(run.slot.as_deref(), Some("-"), "a slot that is not known: {run:?}");
             assert!(run.ended.is_some() || run.outcome == Outcome::Abandoned, "{run:?}");
             let Some(device) = &run.device_id else { continue };
             if matches!(run.outcome, Outcome::Passed | Outcome::Already) {
