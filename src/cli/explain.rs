@@ -132,3 +132,19 @@ pub fn hint(failure: &Failure) -> String {
     }
     .into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_bench_is_told_to_work_without_a_ledger() {
+        for code in [FailureCode::LedgerUnusable, FailureCode::LedgerNewer] {
+            let said = hint_at_a_bench(&Failure::new(code, "the disk is full"));
+            assert!(!said.contains("none"), "{said}");
+        }
+        // Also told before a shift begins, where the words are those of a single run.
+        let said = hint(&Failure::new(FailureCode::LedgerUnusable, "the disk is full"));
+        assert!(said.contains("a single run can do without (`--ledger none`)"), "{said}");
+    }
+}
