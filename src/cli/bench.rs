@@ -12,6 +12,7 @@ use jiff::{SpanRound, Timestamp, Unit};
 use tokio::sync::mpsc;
 
 use super::{
+    echo::EchoOff,
     environment::{Directories, Environment},
     explain::AT_A_BENCH,
     ledger::LedgerArgs,
@@ -253,10 +254,10 @@ impl Ready {
             bench.ledger.import_orders(&of.source, &orders).await?;
         }
         let watch = if simulated { Watch::polling(lister) } else { Watch::announced(lister) };
-        let scans = match &bench.orders {
-            Some(orders) if orders.scan.is_some() => lines_of_stdin(),
-            _ => mpsc::unbounded_channel().1,
-        };
+        let is_scanning = bench.orders.as_ref().is_some_and(|orders| orders.scan.is_some());
+        // Each barcode and its Enter would move the lines that are drawn over.
+        let _echo_off = is_scanning.then(EchoOff::on_stdin);
+        let scans = if is_scanning { lines_of_stdin() } else { mpsc::unbounded_channel().1 };
         let reporter = BenchReporter::start(style, title, AT_A_BENCH)
             .map_err(|e| Failure::new(FailureCode::Unexpected, "no thread for the display").because(e))?;
         let tell = Arc::new(reporter.listener());

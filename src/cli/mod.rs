@@ -15,6 +15,7 @@ mod customers;
 mod demo;
 mod devices;
 mod doctor;
+mod echo;
 pub mod environment;
 pub mod exit;
 mod explain;

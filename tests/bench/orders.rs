@@ -3,6 +3,11 @@
 use std::collections::BTreeMap;
 
 use provision::record::OrderState;
+use rustix::{
+    fs::{Mode, OFlags, open},
+    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+    termios::{LocalModes, tcgetattr},
+};
 use serde_json::json;
 
 use crate::floor::{Floor, id, is, until, whole};
@@ -134,4 +139,33 @@ async fn a_barcode_that_names_another_board_fails_this_one() {
     let shift = floor.shift_of(&["--any", "--scan", "--count", "1"]).stdin(read).start();
     whole(shift).await.is(3, 0, 0, json!({"wrong-device": 1}));
     assert_eq!(board.effects(), []);
+}
+
+#[tokio::test]
+async fn a_terminal_that_barcodes_come_from_does_not_show_them_and_is_left_as_it_was() {
+    let floor = Floor::new().await;
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let name = ptsname(&master, Vec::new()).unwrap();
+    let terminal = open(&name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+    let before = tcgetattr(&terminal).unwrap().local_modes;
+    assert!(before.contains(LocalModes::ECHO));
+    let _board = floor.plug(0);
+    for is_interrupted in [true, false] {
+        let run = floor.shift_of(&["--any", "--scan", "--count", "1"]).without("PROVISION_CUSTOMER");
+        let mut shift = run.stdin(terminal.try_clone().unwrap()).start();
+        until(&mut shift, |e| e["event"] == "waiting" && e["why"] == "scan").await;
+        let during = tcgetattr(&terminal).unwrap().local_modes;
+        assert!(!during.intersects(LocalModes::ECHO | LocalModes::ECHONL), "{during:?}");
+        assert!(during.contains(LocalModes::ISIG | LocalModes::ICANON), "{during:?}");
+        if is_interrupted {
+            shift.interrupt();
+            whole(shift).await.is(0, 0, 0, json!({}));
+        } else {
+            rustix::io::write(&master, b"ann@b.example\n").unwrap();
+            whole(shift).await.is(0, 1, 0, json!({}));
+        }
+        assert_eq!(tcgetattr(&terminal).unwrap().local_modes, before);
+    }
 }
