@@ -11,7 +11,7 @@ use std::{
 
 use tokio::sync::SetOnce;
 
-use super::{Bench, BenchEvent, Hook, Shift, SlotMap, Tell};
+use super::{Bench, BenchEvent, Hook, HookError, Shift, SlotMap, Tell};
 use crate::{
     cloud::{CloudError, Fleet},
     device::UsbPhoton,
@@ -43,6 +43,8 @@ pub(super) struct Task {
 pub(super) struct Leash {
     /// Why it has to end.
     pub end: SetOnce<FailureCode>,
+    /// The bench is told to end at once: its hook, too.
+    pub aborted: SetOnce<()>,
     /// The board was away for a moment.
     pub was_away: AtomicBool,
 }
@@ -180,7 +182,11 @@ pub(super) async fn work(
     };
     if let Some((name, hook)) = hook {
         let about = about(&task, &job, &recording, wanted.order.as_ref(), device_id.as_ref(), code);
-        let error = hook.run(&about, bench.hooks.deadline).await.err();
+        let error = tokio::select! {
+            biased;
+            _ = leash.aborted.wait() => Some(HookError::Stopped),
+            ended = hook.run(&about, bench.hooks.deadline) => ended.err(),
+        };
         tell(BenchEvent::Hook { lane: task.lane, hook: name, error });
     }
     code.map_or(Verdict::Passed, Verdict::Failed)

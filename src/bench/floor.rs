@@ -477,6 +477,7 @@ impl Floor<'_> {
         for known in self.boards.values() {
             if let State::Working(leash) = &known.state {
                 let _ = leash.end.set(FailureCode::Interrupted);
+                let _ = leash.aborted.set(());
             }
         }
     }

@@ -38,6 +38,9 @@ pub enum HookError {
     /// It took too long and was killed.
     #[error("it was killed after {} s", .0.as_secs())]
     Late(Duration),
+    /// It was ended with the bench, or not begun any more.
+    #[error("the bench was stopped")]
+    Stopped,
 }
 
 impl Hook {

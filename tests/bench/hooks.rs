@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::{
     bench::PRODUCT,
-    floor::{Floor, customer_of, id, until, whole},
+    floor::{Floor, customer_of, id, is, is_end_of, until, whole},
 };
 
 /// A script that writes its arguments, and what it finds in its environment, into this file.
@@ -73,4 +73,25 @@ async fn a_hook_that_fails_is_shown_and_the_board_has_passed_all_the_same() {
     let ended = floor.plain_shift(&which).ended().await;
     assert_eq!(ended.status.code(), Some(2));
     assert!(ended.stderr.contains("knows no {serial}"), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn the_second_ctrl_c_ends_hooks_too_and_the_sum_is_told() {
+    let floor = Floor::new().await;
+    let _board = floor.plug(0);
+    let begun = floor.bench.home().join("begun");
+    let hook = format!("sh -c 'touch {}; exec sleep 900'", begun.display());
+    let mut shift = floor.shift_of(&["--any", "--on-pass", &hook, "--hook-timeout", "15m"]).start();
+    until(&mut shift, is_end_of(0)).await;
+    crate::bench::guarded(async {
+        while !begun.exists() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    shift.interrupt();
+    until(&mut shift, is("stopping")).await;
+    shift.interrupt();
+    let sum = whole(shift).await.is(0, 1, 0, json!({}));
+    assert_eq!(sum.events("hook")[0]["error"], "the bench was stopped");
 }
