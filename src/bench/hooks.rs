@@ -1,7 +1,8 @@
 //! Programs that are run about a board, such as a label printer's.
 
-use std::{collections::BTreeMap, process::Stdio, time::Duration};
+use std::{collections::BTreeMap, pin::pin, process::Stdio, time::Duration};
 
+use futures_util::{FutureExt, future::FusedFuture};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     process::{Child, Command},
@@ -17,6 +18,8 @@ pub const PLACEHOLDERS: [&str; 8] =
 
 /// How much of what a hook says is kept, in bytes of each of its two outputs.
 const KEPT: u64 = 16 * 1024;
+/// How long a hook that has ended is still listened to.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// A program and its arguments, split before anything is filled in: what is filled in cannot become
 /// another argument, and no shell sees it.
@@ -94,12 +97,28 @@ impl Hook {
         let mut child = command.spawn().map_err(|e| HookError::Start(clean(&e.to_string())))?;
         let mut group = Group::of(&child);
         let (out, err) = (child.stdout.take(), child.stderr.take());
-        let ended = timeout(deadline, async {
-            let said = async { tokio::join!(first_words(out), first_words(err)) };
-            tokio::join!(child.wait(), said)
-        });
-        let Ok((status, (out, err))) = ended.await else { return Err(HookError::Late(deadline)) };
-        group.has_ended();
+        let (mut out_said, mut err_said) = (Vec::new(), Vec::new());
+        let status = {
+            let listen =
+                async { tokio::join!(first_words(out, &mut out_said), first_words(err, &mut err_said)) };
+            let mut listen = pin!(listen.fuse());
+            let ended = timeout(deadline, async {
+                loop {
+                    tokio::select! {
+                        status = child.wait() => break status,
+                        _ = &mut listen => {}
+                    }
+                }
+            });
+            let Ok(status) = ended.await else { return Err(HookError::Late(deadline)) };
+            group.has_ended();
+            // What it left behind, such as a spooler, may hold its outputs open for as long as it likes.
+            if !listen.is_terminated() {
+                let _ = timeout(LAST_WORDS, listen).await;
+            }
+            status
+        };
+        let (out, err) = (String::from_utf8_lossy(&out_said), String::from_utf8_lossy(&err_said));
         for line in out.lines().chain(err.lines()) {
             info!(hook = self.program, "{}", redact(&clean(line)));
         }
@@ -160,13 +179,11 @@ impl Drop for Group {
 }
 
 /// The first part of what is said; the rest is read and thrown away, so that nobody waits to be heard.
-async fn first_words(from: Option<impl AsyncRead + Unpin>) -> String {
-    let Some(mut from) = from else { return String::new() };
-    let mut kept = Vec::new();
+async fn first_words(from: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
+    let Some(mut from) = from else { return };
     // What cannot be read any more is as good as its end.
-    let _ = (&mut from).take(KEPT).read_to_end(&mut kept).await;
+    let _ = (&mut from).take(KEPT).read_to_end(kept).await;
     let _ = tokio::io::copy(&mut from, &mut tokio::io::sink()).await;
-    String::from_utf8_lossy(&kept).into_owned()
 }
 
 /// The names that stand in braces.
@@ -280,6 +297,24 @@ mod tests {
         assert_eq!(&word, b"up\n");
         let end = timeout(LONG, pipe.read(&mut word)).await.expect("the child lives on");
         assert_eq!(end.unwrap(), 0);
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn what_a_hook_leaves_behind_says_nothing_about_it() {
+        let place = tempfile::tempdir().unwrap();
+        let fifo = place.path().join("fifo");
+        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        let leave = async |code: i32| {
+            // The child holds both outputs open until somebody has the other end.
+            let script = format!("sh -c '(read x < {}) & echo no paper >&2; exit {code}'", fifo.display());
+            Hook::parse(&script).unwrap().run(&values(""), LONG).await
+        };
+        let ends = [leave(0).await, leave(3).await];
+        // Lets both go: what opens it for reading and writing does not wait.
+        let open = std::fs::File::options().read(true).write(true).open(&fifo);
+        std::io::Write::write_all(&mut open.unwrap(), b"x\nx\n").unwrap();
+        assert_eq!(ends, [Ok(()), Err(HookError::Failed("exit code 3: no paper".into()))]);
     }
 
     #[test]
