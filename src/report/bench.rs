@@ -1,7 +1,7 @@
 //! What a bench shows: its boards by their places, and the shift's end.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{self, IsTerminal},
     sync::mpsc,
     thread::JoinHandle,
@@ -118,7 +118,10 @@ fn plain_line(event: &BenchEvent, places: &Places, wording: Wording) {
     let say = |text: &str| put(io::stderr().lock(), &redact(text));
     let at = |lane: &usize| places.label(*lane);
     match event {
-        BenchEvent::Run(event) => plain::tell(event, &places.label(event.lane), wording),
+        BenchEvent::Run(event) => match no_verdict(&event.kind) {
+            Some(text) => say(&format!("{}{text}", at(&event.lane))),
+            None => plain::tell(event, &places.label(event.lane), wording),
+        },
         BenchEvent::Plugged { lane, .. } => say(&format!("{}plugged in", at(lane))),
         BenchEvent::Unplugged { lane } => say(&format!("{}unplugged", at(lane))),
         BenchEvent::Waiting { lane, why } => say(&format!("{}{}", at(lane), waiting_text(*why))),
@@ -145,6 +148,16 @@ fn waiting_text(why: Waiting) -> &'static str {
         Waiting::Scan => "scan the barcode for this board",
         Waiting::Ledger => "waits for the ledger",
         Waiting::Again => "is tried again in a moment",
+    }
+}
+
+/// What a board waits for whose run has ended and will be tried again: that is no verdict.
+fn no_verdict(kind: &EventKind) -> Option<&'static str> {
+    let EventKind::RunEnded { result: Err(failure), .. } = kind else { return None };
+    match failure.code {
+        FailureCode::PulledOut => Some(PULLED_OUT),
+        FailureCode::LedgerUnusable => Some(waiting_text(Waiting::Ledger)),
+        _ => None,
     }
 }
 
@@ -184,6 +197,21 @@ fn news(event: &BenchEvent) -> String {
         BenchEvent::Stopping { why } => stopping_text(*why).into(),
         _ => String::new(),
     }
+}
+
+/// How many there are, and as many of them as there is room for.
+fn left_over_line(ids: &BTreeSet<DeviceId>, columns: usize) -> String {
+    let boards = if ids.len() == 1 { "board" } else { "boards" };
+    let mut line = format!("{} {boards} left incomplete, settled when back:", ids.len());
+    for (number, id) in ids.iter().enumerate() {
+        let ellipsis = if number + 1 < ids.len() { 2 } else { 0 };
+        if line.len() + 1 + id.as_str().len() + ellipsis > columns {
+            line += " …";
+            break;
+        }
+        line = format!("{line} {id}");
+    }
+    fit(&line, columns).into_owned()
 }
 
 /// `1:02:11`
@@ -257,6 +285,10 @@ pub(super) struct BenchLines {
     verdicts: BTreeMap<usize, bool>,
     troubles: BTreeMap<&'static str, String>,
     stopping: Option<Stopping>,
+    /// Boards that an earlier process left incomplete, and that have no verdict since.
+    left_over: BTreeSet<DeviceId>,
+    /// Where boards are, or were.
+    places: Places,
     news: String,
 }
 
@@ -271,6 +303,8 @@ impl BenchLines {
             verdicts: BTreeMap::new(),
             troubles: BTreeMap::new(),
             stopping: None,
+            left_over: BTreeSet::new(),
+            places: Places::default(),
             news: String::new(),
         }
     }
@@ -285,6 +319,15 @@ impl BenchLines {
     }
 
     fn take_run(&mut self, event: &Event, now: Instant) {
+        if let Some(text) = no_verdict(&event.kind) {
+            self.set(event.lane, State::Waiting { text, loud: text == PULLED_OUT }, now);
+            return;
+        }
+        if matches!(event.kind, EventKind::RunEnded { .. })
+            && let Some(id) = self.places.device_id(event.lane)
+        {
+            self.left_over.remove(id);
+        }
         let state = match &event.kind {
             EventKind::DeviceKnown { device_id } => {
                 if let Some(lane) = self.lanes.get_mut(&event.lane) {
@@ -307,9 +350,6 @@ impl BenchLines {
             EventKind::RunEnded { result: Ok(summary), took, .. } => {
                 self.verdicts.insert(event.lane, true);
                 State::Passed { took: *took, text: passed_text(summary), warned: false }
-            }
-            EventKind::RunEnded { result: Err(failure), .. } if failure.code == FailureCode::PulledOut => {
-                State::Waiting { text: PULLED_OUT, loud: true }
             }
             EventKind::RunEnded { result: Err(failure), took, .. } => {
                 self.verdicts.insert(event.lane, false);
@@ -336,6 +376,9 @@ impl BenchLines {
         }
         if let Some(why) = self.stopping {
             lines.push(self.paint.loud(&fit(stopping_text(why), columns)));
+        }
+        if !self.left_over.is_empty() {
+            lines.push(self.paint.loud(&left_over_line(&self.left_over, columns)));
         }
         if !self.news.is_empty() {
             lines.push(self.paint.faint(&fit(&self.news, columns)));
@@ -518,6 +561,7 @@ impl View for BenchLines {
     type Event = BenchEvent;
 
     fn take(&mut self, event: &BenchEvent, now: Instant) {
+        self.places.take(event);
         match event {
             BenchEvent::Run(event) => self.take_run(event, now),
             BenchEvent::Plugged { lane, slot, device_id } => {
@@ -552,13 +596,12 @@ impl View for BenchLines {
                 let said = format!("{hook} failed: {error}");
                 match self.lanes.get_mut(lane).map(|lane| &mut lane.state) {
                     Some(State::Passed { text, warned, .. }) => (*text, *warned) = (said, true),
-                    _ => self.news = said,
+                    _ => self.news = format!("{}{said}", self.places.label(*lane)),
                 }
             }
             BenchEvent::Hook { .. } => {}
-            BenchEvent::Scanned { .. } | BenchEvent::LeftOver { .. } | BenchEvent::Benches { .. } => {
-                self.news = news(event);
-            }
+            BenchEvent::Scanned { .. } | BenchEvent::Benches { .. } => self.news = news(event),
+            BenchEvent::LeftOver { device_ids } => self.left_over = device_ids.iter().cloned().collect(),
             BenchEvent::Trouble { with, why: Some(why) } => {
                 self.troubles.insert(with, clean(why));
             }
@@ -676,6 +719,66 @@ mod tests {
         desk.run(4, EventKind::ActionNeeded { step: Step::Listening, action });
         desk.fail(5, FailureCode::PulledOut);
         insta::assert_snapshot!(desk.shown(SIZE));
+    }
+
+    #[test]
+    fn what_was_left_incomplete_is_told_until_it_has_its_verdict() {
+        let mut desk = Desk::new();
+        let id = |lane| DeviceId::parse(&format!("3b00210017473532363430{lane:02}")).unwrap();
+        desk.on(BenchEvent::LeftOver { device_ids: (0..3).map(id).collect() });
+        desk.on(BenchEvent::Benches { alive: 2 });
+        let shown = desk.shown(SIZE);
+        let line = format!("3 boards left incomplete, settled when back: {} …", id(0));
+        assert!(shown.lines().any(|shown| shown == line), "{shown}");
+        assert!(shown.contains("2 benches share the limits"), "{shown}");
+        (0..3).for_each(|lane| desk.plug(lane));
+        desk.fail(0, FailureCode::PulledOut);
+        (1..3).for_each(|lane| desk.pass(lane, false));
+        let shown = desk.shown(SIZE);
+        assert!(
+            shown.contains(&format!("1 board left incomplete, settled when back: {}\n", id(0))),
+            "{shown}"
+        );
+        desk.pass(0, false);
+        assert!(!desk.shown(SIZE).contains("left incomplete"));
+    }
+
+    #[test]
+    fn a_hook_that_fails_says_for_whom() {
+        let mut desk = Desk::new();
+        (0..2).for_each(|lane| desk.plug(lane));
+        desk.fail(0, FailureCode::NotVerified);
+        let failed = |lane| BenchEvent::Hook {
+            lane,
+            hook: "on-fail",
+            error: Some(crate::bench::HookError::Late(Duration::from_secs(3))),
+        };
+        desk.on(failed(0));
+        let shown = desk.shown(SIZE);
+        assert!(shown.contains("[1-1.1.1 343000] on-fail failed: it was killed after 3 s"), "{shown}");
+        desk.on(BenchEvent::Unplugged { lane: 1 });
+        desk.on(failed(1));
+        assert!(desk.shown(SIZE).contains("[1-1.1.2 343001] on-fail failed"));
+    }
+
+    #[test]
+    fn a_board_that_waits_for_the_ledger_has_no_verdict() {
+        let mut desk = Desk::new();
+        (0..2).for_each(|lane| desk.plug(lane));
+        (0..2).for_each(|lane| desk.step(lane, Step::Verify));
+        (0..2).for_each(|lane| desk.fail(lane, FailureCode::LedgerUnusable));
+        let shown = desk.shown(SIZE);
+        assert!(shown.contains("0 passed, 0 failed, 0 under way"), "{shown}");
+        assert_eq!(shown.matches("waits for the ledger").count(), 2, "{shown}");
+        assert!(!shown.contains("FAIL"), "{shown}");
+        let ended = |code| EventKind::RunEnded {
+            result: Err(Arc::new(Failure::new(code, "no"))),
+            device_id: None,
+            took: Duration::ZERO,
+        };
+        assert_eq!(no_verdict(&ended(FailureCode::LedgerUnusable)), Some("waits for the ledger"));
+        assert_eq!(no_verdict(&ended(FailureCode::PulledOut)), Some(PULLED_OUT));
+        assert_eq!(no_verdict(&ended(FailureCode::NotVerified)), None);
     }
 
     /// 64 boards, of which these failed and these passed; the others are under way.
