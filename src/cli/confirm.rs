@@ -10,7 +10,8 @@ use crate::{
     report,
 };
 
-/// The flag of every command that deletes or takes away.
+// Of every command that deletes or takes away. Clap would show a doc comment as the command's own.
+#[allow(missing_docs)]
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub struct ConfirmArgs {
     /// Do not ask first

@@ -311,7 +311,11 @@ impl Commands {
             ),
             F::CodeNotShown => (
                 "it is online and has no owner yet; a board shows its claim code some seconds after it has come online".into(),
-                format!("look again in a minute: `provision doctor --device-id {device}{}`", Self::product(facts)),
+                format!(
+                    "look again in a minute: `provision doctor --device-id {device}{}{}`",
+                    Self::product(facts),
+                    facts.customer().map(|_| format!(" --customer {}", Self::customer(facts))).unwrap_or_default()
+                ),
             ),
             F::NeverHeard => (
                 "the cloud has never heard from it: it has not joined Wi-Fi, or not with what it was given".into(),
@@ -384,7 +388,7 @@ fn sides(facts: &Facts) -> Vec<[String; 3]> {
     let product = facts.wanted.product.as_ref();
     let not_there = match (&facts.cloud.record, &facts.cloud.own_record, product) {
         (Some(Ok(None)), _, Some(product)) => format!("not in product {product}"),
-        (None, Some(Ok(None)), _) => "not in the account".into(),
+        (None, Some(Ok(None)), None) => "not in the account".into(),
         _ => "not known".into(),
     };
     let claimed = identity.and_then(|identity| identity.claimed);

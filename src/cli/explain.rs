@@ -114,7 +114,7 @@ pub fn hint(failure: &Failure) -> String {
         F::BackToListening => {
             "give the board Wi-Fi that it can join, then run this again (the status LED blinks dark blue while it listens)"
         }
-        F::OwnedByOther => "its owner has to release it; a customer of this product can be taken off with `--reclaim`",
+        F::OwnedByOther => "its owner has to release it; `provision transfer` moves the board of a customer of this product to another, as a run does with `--reclaim`",
         F::InOtherProduct => "remove it from the other product first",
         F::DeviceNotVisible => {
             "check the device id, and whose the device is: a product's client sees the product's devices, a user's token the user's own (--own)"

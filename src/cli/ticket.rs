@@ -102,6 +102,8 @@ impl Prepare {
                 ));
             }
         };
+        // The code would be lost if there were nowhere to put it.
+        tempfile::tempfile_in(directory_of(&args.out)).map_err(|e| cannot("written", &args.out, e))?;
         let owner = owner(args.owner, &settings)?;
         let cloud = cloud(&owner, &settings, &mut secrets, Directories::of(&env))?;
         show_warnings(&mut secrets);
@@ -218,8 +220,7 @@ fn read(path: &Path, secrets: &mut SecretReader) -> Result<Ticket, Failure> {
 
 /// Written whole or not at all, and readable by nobody else at any time.
 fn write(path: &Path, ticket: &Ticket) -> Result<(), Failure> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let written = tempfile::NamedTempFile::new_in(directory).and_then(|mut file| {
+    let written = tempfile::NamedTempFile::new_in(directory_of(path)).and_then(|mut file| {
         file.write_all(ticket.to_json().as_bytes())?;
         file.write_all(b"\n")?;
         file.as_file().sync_all()?;
@@ -227,6 +228,10 @@ fn write(path: &Path, ticket: &Ticket) -> Result<(), Failure> {
         Ok(())
     });
     written.map_err(|e| cannot("written", path, e))
+}
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn cannot(what: &str, path: &Path, error: io::Error) -> Failure {

@@ -579,7 +579,8 @@ fn way_to_the_board(facts: &Facts, findings: &mut Vec<Finding>) {
         Some(Ok(identity)) => {
             if let Some(wanted) = facts.wanted.device_id.as_ref().filter(|wanted| **wanted != identity.id) {
                 let said = format!("the board that answers is {}, not {wanted}", identity.id);
-                findings.push(Finding::WrongBoard { said });
+                // Whatever else is wrong is wrong with a board that nobody asked about.
+                findings.insert(0, Finding::WrongBoard { said });
             }
             if let Some(failure) = &device.takes_no_code {
                 findings.push(Finding::FirmwareTooOld { said: failure.to_string() });

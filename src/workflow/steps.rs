@@ -227,8 +227,8 @@ impl Steps<'_> {
 
     /// Says what it means that the id is not known before the code is made.
     pub fn warn_of_late_import(&self) {
-        let note = "its id is not known yet, so it is imported after it has shown its code; should the cloud \
-                    refuse it then, the code is lost. --device-id avoids that";
+        let note = "its id is not known yet, so it may show its code before it is imported; the cloud may then \
+                    refuse the board, or not claim it, and the code is lost. --device-id avoids that";
         self.track.note(Step::Import, Note::Text(note.into()));
     }
 

@@ -137,7 +137,7 @@ async fn a_board_whose_id_is_not_known_before_is_imported_last_and_the_risk_is_t
     let computer = OneRadio::with(false, slow).await;
     let mut run = computer.run(&[]).start();
     let risk = run.reaches("step-note", "import").await;
-    assert!(risk["note"].as_str().unwrap().contains("imported after it has shown its code"), "{risk}");
+    assert!(risk["note"].as_str().unwrap().contains("may show its code before it is imported"), "{risk}");
     run.reaches("step-ended", "claim-code").await;
     computer.bench.knows_no_device();
     computer.is_asked_to(&mut run, "join-photon").await;
