@@ -216,3 +216,14 @@ async fn a_name_that_is_no_text_arrives_from_a_flag_a_file_and_a_ticket() {
         assert_eq!(photon.state().saved[0].ssid, network, "{way}");
     }
 }
+
+#[tokio::test]
+async fn a_ticket_that_could_not_be_kept_is_not_prepared() {
+    let bench = Bench::new().await;
+    let prepare =
+        bench.provision().with(&["prepare", "--device-id", ID, "--out", "/no/such/place/ticket.json"]);
+    let ended = prepare.ended().await;
+    assert_eq!(ended.status.code(), Some(2), "{}", ended.stderr);
+    assert!(ended.stderr.contains("/no/such/place/ticket.json cannot be written"), "{}", ended.stderr);
+    assert_eq!(bench.requests(), [""; 0]);
+}
