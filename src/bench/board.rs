@@ -29,8 +29,8 @@ pub(super) struct Task {
     pub lane: usize,
     pub slot: String,
     pub board: AttachedBoard,
-    /// What was scanned for it.
-    pub scanned: Option<String>,
+    /// What was scanned for it, until that is its order.
+    pub scanned: Arc<Mutex<Option<String>>>,
     /// How often it was pulled out in the middle of a run, in a row. One that always is fails.
     pub pulled_out: usize,
     pub leash: Arc<Leash>,
@@ -47,6 +47,8 @@ pub(super) struct Leash {
     pub aborted: SetOnce<()>,
     /// The board was away for a moment.
     pub was_away: AtomicBool,
+    /// The run's word to the bench: another board can have its order.
+    pub gave_back: AtomicBool,
 }
 
 /// What became of it.
@@ -58,6 +60,8 @@ pub(super) enum Verdict {
     NoOrder,
     /// It waits for a barcode.
     NoScan,
+    /// Nothing was done yet, but it has an order.
+    HasOrder,
 }
 
 /// How often in a row a board may be pulled out before it counts as failed.
@@ -66,6 +70,8 @@ const PULLS: usize = 3;
 /// Whose a board shall be, and what it shall be called.
 struct Wanted {
     order: Option<Order>,
+    /// The order was anybody's until now.
+    is_new: bool,
     customer: Option<CustomerTemplate>,
     /// The board that is meant.
     device_id: Option<DeviceId>,
@@ -75,6 +81,16 @@ enum Found {
     Wanted(Box<Wanted>),
     NoOrder,
     NoScan,
+}
+
+/// Asks whether a board that nothing was scanned for has its order from before.
+pub(super) async fn ask(bench: &Bench, board: AttachedBoard) -> Verdict {
+    let (Some(orders), Some(id)) = (&bench.orders, &board.device_id) else { return Verdict::NoScan };
+    match bench.ledger.order_of(&orders.source, id).await {
+        Ok(Some(_)) => Verdict::HasOrder,
+        Ok(None) => Verdict::NoScan,
+        Err(failure) => Verdict::Failed(failure.code),
+    }
 }
 
 /// Works on a board to its end.
@@ -103,7 +119,7 @@ pub(super) async fn work(
         }
         bench.wanted(&task).await
     };
-    let wanted = match wanted.await {
+    let mut wanted = match wanted.await {
         Ok(Found::Wanted(wanted)) => *wanted,
         Ok(Found::NoOrder) => return Verdict::NoOrder,
         Ok(Found::NoScan) => return Verdict::NoScan,
@@ -114,7 +130,7 @@ pub(super) async fn work(
         }
     };
     let mut job = Job { device_id: wanted.device_id, ..bench.job.clone() };
-    if let (Owner::Customer { customer, .. }, Some(ordered)) = (&mut job.owner, wanted.customer) {
+    if let (Owner::Customer { customer, .. }, Some(ordered)) = (&mut job.owner, wanted.customer.take()) {
         *customer = ordered;
     }
     let recording =
@@ -149,6 +165,17 @@ pub(super) async fn work(
     if code == Some(FailureCode::LedgerUnusable) {
         task.unended.lock().unwrap_or_else(PoisonError::into_inner).push(recording.clone());
     }
+    let gives_back = match &result {
+        // It was another order's, and stays that.
+        Ok(summary) => summary.already && wanted.is_new,
+        Err(failure) => is_untouched(failure),
+    };
+    if let Some(order) = wanted.order.take_if(|_| gives_back) {
+        match bench.ledger.give_back_order(&order.id).await {
+            Ok(()) => task.leash.gave_back.store(true, Ordering::Relaxed),
+            Err(error) => tracing::warn!(%error, "the order is not given back in the ledger"),
+        }
+    }
     // Whoever sees PASS may unplug the board, so by then all is done that is to be done for it.
     let named = match &result {
         Ok(_) => bench.name(&wanted.order, device_id.as_ref()).await,
@@ -158,7 +185,6 @@ pub(super) async fn work(
         let settled = match &result {
             Ok(_) if named.is_ok() => bench.ledger.settle_order(&order.id, OrderState::Done).await,
             Ok(_) => Ok(()),
-            Err(failure) if is_untouched(failure) => bench.ledger.give_back_order(&order.id).await,
             Err(_) => bench.ledger.settle_order(&order.id, OrderState::Failed).await,
         };
         if let Err(error) = settled {
@@ -250,23 +276,38 @@ impl Bench {
     async fn wanted(&self, task: &Task) -> Result<Found, Failure> {
         let id = task.board.device_id.clone();
         let (Some(orders), Some(id)) = (&self.orders, &id) else {
-            return Ok(Found::Wanted(Box::new(Wanted { order: None, customer: None, device_id: id })));
+            return Ok(Found::Wanted(Box::new(Wanted {
+                order: None,
+                is_new: false,
+                customer: None,
+                device_id: id,
+            })));
         };
-        let mut order = self.ledger.claim_order(&orders.source, id).await?;
-        if order.is_none()
-            && let Some(scan) = &orders.scan
-        {
-            let Some(text) = &task.scanned else { return Ok(Found::NoScan) };
-            if let Ok(meant) = DeviceId::parse(text)
+        let scanned = || task.scanned.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = scanned().clone();
+        let mut is_new = false;
+        let order = if let (Some(scan), Some(text)) = (&orders.scan, text) {
+            if let Ok(meant) = DeviceId::parse(&text)
                 && meant != *id
             {
+                *scanned() = None;
                 let detail = format!("the board is {id}, and the barcode said {meant}");
                 return Err(Failure::new(FailureCode::WrongDevice, detail).in_step(Step::KnowDevice));
             }
-            let customer = scan.customer(text);
-            let scanned = NewOrder { device_id: Some(id.clone()), customer, name: None, note: None };
-            self.ledger.add_order(&orders.source, &scanned).await?;
-            order = self.ledger.claim_order(&orders.source, id).await?;
+            let customer = scan.customer(&text);
+            let new = NewOrder { device_id: Some(id.clone()), customer, name: None, note: None };
+            let order = self.ledger.add_order(&orders.source, &new).await?;
+            *scanned() = None;
+            Some(order)
+        } else if let Some(order) = self.ledger.order_of(&orders.source, id).await? {
+            Some(order)
+        } else {
+            let order = self.ledger.claim_order(&orders.source, id).await?;
+            is_new = order.as_ref().is_some_and(|order| order.device_id.is_none());
+            order
+        };
+        if order.is_none() && orders.scan.is_some() {
+            return Ok(Found::NoScan);
         }
         if order.is_none() && !orders.are_optional {
             return Ok(Found::NoOrder);
@@ -274,7 +315,7 @@ impl Bench {
         let wrong = |invalid: Invalid| Failure::new(FailureCode::Configuration, invalid.to_string());
         let customer = order.as_ref().and_then(|order| order.customer.as_deref());
         let customer = customer.map(CustomerTemplate::parse).transpose().map_err(wrong)?;
-        Ok(Found::Wanted(Box::new(Wanted { order, customer, device_id: Some(id.clone()) })))
+        Ok(Found::Wanted(Box::new(Wanted { order, is_new, customer, device_id: Some(id.clone()) })))
     }
 
     /// Gives the device the name and the note of its order, unless it got them before.

@@ -274,7 +274,11 @@ struct Known {
     away_since: Option<Instant>,
     /// Whether it has a line.
     is_shown: bool,
-    scanned: Option<String>,
+    /// It was plugged in and has not been worked on since: what is scanned now is for it.
+    is_new: bool,
+    /// It has an order from before.
+    has_order: bool,
+    scanned: Arc<Mutex<Option<String>>>,
     pulled_out: usize,
     busy_tries: u32,
     unended: Arc<Mutex<Vec<Recording>>>,
@@ -287,6 +291,8 @@ enum State {
         not_before: Instant,
         told: Option<Waiting>,
     },
+    /// The ledger is asked whether it has an order.
+    Asking,
     Working(Arc<Leash>),
     Passed,
     /// Until it is unplugged.
@@ -294,10 +300,21 @@ enum State {
     /// Until it comes back.
     PulledOut,
     NoScan,
+    /// Until an order is given back.
+    NoOrder,
     LeftAlone,
 }
 
 impl State {
+    /// Whether a board that is away now has no line.
+    fn ends_when_unplugged(&self) -> bool {
+        match self {
+            // It may only start anew; see `due`.
+            Self::Asking | Self::Working(_) | Self::Passed | Self::PulledOut => false,
+            Self::Ready { .. } | Self::Failed | Self::NoScan | Self::NoOrder | Self::LeftAlone => true,
+        }
+    }
+
     fn ready(delay: Duration) -> Self {
         let now = Instant::now();
         Self::Ready { seen: now, not_before: now + delay, told: None }
@@ -376,7 +393,9 @@ impl Floor<'_> {
                 state,
                 away_since: None,
                 is_shown: true,
-                scanned: None,
+                is_new: true,
+                has_order: false,
+                scanned: Arc::default(),
                 pulled_out: 0,
                 busy_tries: 0,
                 unended: Arc::default(),
@@ -388,13 +407,14 @@ impl Floor<'_> {
         let is_news = !known.is_shown || known.slot != slot;
         known.board = board;
         known.slot = slot;
-        let comes_back = match known.state {
-            State::PulledOut => true,
-            _ => was_away && !known.is_shown,
-        };
+        // One that was pulled out goes on where it was.
+        let goes_on = matches!(known.state, State::PulledOut);
+        let comes_back = goes_on || (was_away && !known.is_shown);
+        known.is_new |= comes_back && !goes_on;
         if comes_back {
             known.state = State::ready(Duration::ZERO);
             known.busy_tries = 0;
+            known.has_order = false;
         }
         known.is_shown = true;
         let (lane, slot, device_id) = (known.lane, known.slot.clone(), known.board.device_id.clone());
@@ -408,11 +428,11 @@ impl Floor<'_> {
         if known.away_since.is_none() {
             known.away_since = Some(now);
         }
-        match &known.state {
-            State::Working(leash) => leash.was_away.store(true, Ordering::Relaxed),
-            // It may only start anew; see `due`.
-            State::Passed | State::PulledOut => {}
-            State::Ready { .. } | State::Failed | State::NoScan | State::LeftAlone => self.hide(key),
+        if let State::Working(leash) = &known.state {
+            leash.was_away.store(true, Ordering::Relaxed);
+        }
+        if known.state.ends_when_unplugged() {
+            self.hide(key);
         }
     }
 
@@ -458,9 +478,10 @@ impl Floor<'_> {
     /// Gives what was scanned to those who wait for it, first come, first served.
     fn hand_out_scans(&mut self) {
         while !self.scanned.is_empty() {
-            let waiting = self.boards.values_mut().filter(|known| matches!(known.state, State::NoScan));
+            let waits = |known: &Known| matches!(known.state, State::NoScan) && known.away_since.is_none();
+            let waiting = self.boards.values_mut().filter(|known| waits(known));
             let Some(first) = waiting.min_by_key(|known| known.lane) else { return };
-            first.scanned = self.scanned.pop_front();
+            first.scanned = Arc::new(Mutex::new(self.scanned.pop_front()));
             first.state = State::ready(Duration::ZERO);
         }
     }
@@ -490,6 +511,7 @@ impl Floor<'_> {
         let mut ready: Vec<_> = self
             .boards
             .iter()
+            .filter(|(_, known)| known.away_since.is_none())
             .filter_map(|(key, known)| match &known.state {
                 State::Ready { seen, .. } => Some((*seen, known.lane, key.clone())),
                 _ => None,
@@ -556,7 +578,28 @@ impl Floor<'_> {
     }
 
     fn take_up(&mut self, key: &str) {
+        let is_asking = self.boards.values().any(|known| matches!(known.state, State::Asking));
         let Some(known) = self.boards.get_mut(key) else { return };
+        if self.bench.orders.as_ref().is_some_and(|orders| orders.scan.is_some()) {
+            let mut scanned = known.scanned.lock().unwrap_or_else(PoisonError::into_inner);
+            if known.is_new && scanned.is_none() && !self.scanned.is_empty() {
+                if is_asking {
+                    // What was scanned may be for that board, which came before.
+                    return;
+                }
+                *scanned = self.scanned.pop_front();
+            }
+            let has_order = known.has_order || scanned.is_some();
+            drop(scanned);
+            if !has_order {
+                known.state = State::Asking;
+                let (bench, name, board) = (self.bench, key.to_owned(), known.board.clone());
+                let ask = async move { (name, board::ask(bench, board).await) };
+                self.under_way.push(ask.boxed_local());
+                return;
+            }
+        }
+        known.is_new = false;
         let leash = Arc::new(Leash::default());
         known.state = State::Working(leash.clone());
         let task = Task {
@@ -591,13 +634,19 @@ impl Floor<'_> {
         let Some(known) = self.boards.get_mut(key) else { return };
         let lane = known.lane;
         let is_here = known.away_since.is_none();
+        let gave_back =
+            matches!(&known.state, State::Working(leash) if leash.gave_back.load(Ordering::Relaxed));
         let (state, is_settled) = match verdict {
             Verdict::Passed => {
                 (known.pulled_out, known.busy_tries) = (0, 0);
                 (State::Passed, true)
             }
             Verdict::NoScan => (State::NoScan, false),
-            Verdict::NoOrder => (State::LeftAlone, true),
+            Verdict::HasOrder => {
+                known.has_order = true;
+                (State::ready(Duration::ZERO), false)
+            }
+            Verdict::NoOrder => (State::NoOrder, true),
             Verdict::Failed(FailureCode::PulledOut) => {
                 known.pulled_out += 1;
                 (if is_here { State::ready(Duration::ZERO) } else { State::PulledOut }, false)
@@ -610,6 +659,7 @@ impl Floor<'_> {
             Verdict::Failed(_) => (State::Failed, true),
         };
         known.state = state;
+        let is_gone = !is_here && known.state.ends_when_unplugged();
         if is_settled {
             self.settled.insert(key.to_owned());
         }
@@ -623,8 +673,21 @@ impl Floor<'_> {
             }
             _ => {}
         }
-        if !is_here && matches!(verdict, Verdict::Failed(code) if code != FailureCode::PulledOut) {
+        if is_gone {
             self.hide(key);
+        }
+        if gave_back {
+            self.look_again();
+        }
+    }
+
+    /// An order is free again for those that found none.
+    fn look_again(&mut self) {
+        for (key, known) in &mut self.boards {
+            if matches!(known.state, State::NoOrder) && known.away_since.is_none() {
+                known.state = State::ready(Duration::ZERO);
+                self.settled.remove(key);
+            }
         }
     }
 

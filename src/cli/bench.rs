@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use super::{
     echo::EchoOff,
     environment::{Directories, Environment},
-    explain::AT_A_BENCH,
+    explain::{AT_A_BENCH, AT_A_SCANNING_BENCH},
     ledger::LedgerArgs,
     listing::{Column, Listing, ListingArgs},
     moment::local,
@@ -258,7 +258,8 @@ impl Ready {
         // Each barcode and its Enter would move the lines that are drawn over.
         let _echo_off = is_scanning.then(EchoOff::on_stdin);
         let scans = if is_scanning { lines_of_stdin() } else { mpsc::unbounded_channel().1 };
-        let reporter = BenchReporter::start(style, title, AT_A_BENCH)
+        let wording = if is_scanning { AT_A_SCANNING_BENCH } else { AT_A_BENCH };
+        let reporter = BenchReporter::start(style, title, wording)
             .map_err(|e| Failure::new(FailureCode::Unexpected, "no thread for the display").because(e))?;
         let tell = Arc::new(reporter.listener());
         let shift = bench::run(&bench, watch, scans, tell, signals.first(), signals.second()).await;

@@ -11,6 +11,20 @@ pub const WORDING: Wording = Wording { hint, exit_code: super::exit::code };
 /// The wording of a bench, where nobody types and a line has to do.
 pub const AT_A_BENCH: Wording = Wording { hint: hint_at_a_bench, exit_code: super::exit::code };
 
+/// The same, where barcodes say which board is to come.
+pub const AT_A_SCANNING_BENCH: Wording =
+    Wording { hint: hint_at_a_scanning_bench, exit_code: super::exit::code };
+
+/// What to do next at such a bench.
+fn hint_at_a_scanning_bench(failure: &Failure) -> String {
+    match failure.code {
+        FailureCode::WrongDevice => {
+            "the wrong code was scanned: plug it in again, and scan its own code".into()
+        }
+        _ => hint_at_a_bench(failure),
+    }
+}
+
 /// What to do next with a board in one's hand, in a line.
 fn hint_at_a_bench(failure: &Failure) -> String {
     use FailureCode as F;

@@ -116,19 +116,43 @@ impl Ledger {
         .await
     }
 
-    /// Takes in one order that is like no other, behind those that are there: what was scanned.
+    /// Takes in one order that is like no other, behind those that are there: what was scanned. One that
+    /// names its board is that board's at once, in place of the one that it had.
     pub async fn add_order(&self, source: &str, order: &NewOrder) -> Result<Order, Failure> {
         let id = random(26);
         self.working("written", || async {
             let mut work = self.transaction().await?;
             let position = next_position(&mut work, source).await?;
             insert(&mut work, source, position, &id, order).await?;
+            if let Some(device_id) = &order.device_id {
+                let sql = "UPDATE orders SET bound_to = NULL, \
+                     state = CASE state WHEN 'done' THEN 'done' ELSE 'open' END \
+                     WHERE source = $1 AND bound_to = $2";
+                let query = sqlx::query(sql).bind(source.to_owned()).bind(device_id.to_string());
+                query.execute(work.on()).await?;
+            }
+            let sql = "UPDATE orders SET bound_to = device_id, state = 'bound' \
+                 WHERE id = $1 AND device_id IS NOT NULL";
+            sqlx::query(sql).bind(id.clone()).execute(work.on()).await?;
             let row = sqlx::query("SELECT * FROM orders WHERE id = $1")
                 .bind(id.clone())
                 .fetch_one(work.on())
                 .await?;
             work.commit().await?;
             Ok(self::order(&row)?)
+        })
+        .await
+    }
+
+    /// The order that this board has.
+    pub async fn order_of(&self, source: &str, device_id: &DeviceId) -> Result<Option<Order>, Failure> {
+        self.working("read", || async {
+            let mut work = self.reading().await?;
+            let sql = "SELECT * FROM orders WHERE source = $1 AND bound_to = $2";
+            let query = sqlx::query(sql).bind(source.to_owned()).bind(device_id.to_string());
+            let row = query.fetch_optional(work.on()).await?;
+            work.commit().await?;
+            row.as_ref().map(order).transpose().map_err(Trouble::from)
         })
         .await
     }

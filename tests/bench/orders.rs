@@ -2,15 +2,27 @@
 
 use std::collections::BTreeMap;
 
-use provision::record::OrderState;
+use provision::{
+    record::{NewOrder, OrderState},
+    sim::cloud::DeviceSeed,
+};
 use rustix::{
     fs::{Mode, OFlags, open},
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
     termios::{LocalModes, tcgetattr},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::floor::{Floor, id, is, until, whole};
+use crate::{
+    bench::{PRODUCT, guarded},
+    floor::{Floor, id, is, is_end_of, until, whole},
+};
+
+/// That a board waits for this.
+fn waits(number: usize, why: &'static str) -> impl Fn(&Value) -> bool {
+    let id = id(number).to_string();
+    move |event| event["event"] == "waiting" && event["device_id"] == id.as_str() && event["why"] == why
+}
 
 #[tokio::test]
 async fn an_order_names_its_board_and_the_board_gets_its_name_and_note() {
@@ -56,10 +68,10 @@ async fn the_next_order_goes_to_the_next_board_and_none_is_used_twice() {
 #[tokio::test]
 async fn an_order_goes_back_when_its_board_turns_out_to_be_somebody_elses() {
     let floor = Floor::new().await;
-    assert!(floor.bench.cloud.add_device(provision::sim::cloud::DeviceSeed {
+    assert!(floor.bench.cloud.add_device(DeviceSeed {
         id: id(0).to_string(),
         owner: Some("somebody@else.example".into()),
-        product_id: Some(crate::bench::PRODUCT),
+        product_id: Some(PRODUCT),
         ..Default::default()
     }));
     let orders = floor.file("orders.csv", "customer\na@b.example\n");
@@ -99,7 +111,7 @@ async fn a_barcode_says_whose_the_next_board_is() {
     scan(" ann@b.example ");
     assert_eq!(until(&mut shift, is("scanned")).await["taken"], true);
     let _first = floor.plug(0);
-    until(&mut shift, crate::floor::is_end_of(0)).await;
+    until(&mut shift, is_end_of(0)).await;
     let _second = floor.plug(1);
     let waiting = until(&mut shift, |e| e["event"] == "waiting" && e["why"] == "scan").await;
     assert_eq!(waiting["device_id"], id(1).as_str());
@@ -108,7 +120,7 @@ async fn a_barcode_says_whose_the_next_board_is() {
     scan(id(7).as_str());
     assert_eq!(until(&mut shift, is("scanned")).await["taken"], false);
     scan("bob@b.example");
-    until(&mut shift, crate::floor::is_end_of(1)).await;
+    until(&mut shift, is_end_of(1)).await;
     let _third = floor.plug(2);
     scan("cid@b.example");
     whole(shift).await.is(0, 3, 0, json!({}));
@@ -168,4 +180,149 @@ async fn a_terminal_that_barcodes_come_from_does_not_show_them_and_is_left_as_it
         }
         assert_eq!(tcgetattr(&terminal).unwrap().local_modes, before);
     }
+}
+
+#[tokio::test]
+async fn a_board_that_is_unplugged_while_it_waits_takes_neither_an_order_nor_a_place() {
+    let floor = Floor::new().await;
+    let gate = floor.bench.cloud.gate("POST /v1/products/1319/customers").unwrap();
+    let orders = floor.file("orders.csv", "customer\na@b.example\nc@d.example\n");
+    let _first = floor.plug(0);
+    let which = ["--any", "--orders", orders.to_str().unwrap(), "--slots", "1", "--count", "2"];
+    let mut shift = floor.shift_of(&which).with(&["--wait", "1s"]).start();
+    guarded(gate.arrived()).await;
+    let gone = floor.plug(1);
+    until(&mut shift, waits(1, "free-lane")).await;
+    gone.unplug();
+    until(&mut shift, is("unplugged")).await;
+    let _next = floor.plug(2);
+    until(&mut shift, waits(2, "free-lane")).await;
+    gate.open();
+    whole(shift).await.is(0, 2, 0, json!({}));
+    assert_eq!(floor.owners()[id(2).as_str()], "c@d.example");
+}
+
+#[tokio::test]
+async fn an_order_that_is_given_back_goes_to_a_board_that_found_none() {
+    let floor = Floor::new().await;
+    assert!(floor.bench.cloud.add_device(DeviceSeed {
+        id: id(0).to_string(),
+        owner: Some("somebody@else.example".into()),
+        product_id: Some(PRODUCT),
+        ..Default::default()
+    }));
+    let gate = floor.bench.cloud.gate("GET /v1/products/1319/devices/*").unwrap();
+    let orders = floor.file("orders.csv", "customer\na@b.example\n");
+    let _board = floor.plug(0);
+    let which = ["--any", "--orders", orders.to_str().unwrap(), "--count", "2"];
+    let mut shift = floor.shift_of(&which).start();
+    guarded(gate.arrived()).await;
+    let _other = floor.plug(1);
+    assert_eq!(until(&mut shift, is("left-alone")).await["why"], "no-order");
+    gate.open();
+    whole(shift).await.is(3, 1, 0, json!({"owned-by-other": 1}));
+    assert_eq!(floor.owners()[id(1).as_str()], "a@b.example");
+}
+
+#[tokio::test]
+async fn a_board_that_is_done_already_leaves_the_new_order_to_the_next() {
+    let floor = Floor::new().await;
+    let first = floor.file("first.csv", "customer,name\na@b.example,one\n");
+    let second = floor.file("second.csv", "customer,name\na@b.example,two\n");
+    let _board = floor.plug(0);
+    let which = ["--any", "--count", "1", "--orders", first.to_str().unwrap()];
+    whole(floor.shift_of(&which).start()).await.is(0, 1, 0, json!({}));
+    let which = ["--any", "--count", "2", "--orders", second.to_str().unwrap()];
+    let mut shift = floor.shift_of(&which).start();
+    assert_eq!(until(&mut shift, is_end_of(0)).await["already"], true);
+    let _other = floor.plug(1);
+    whole(shift).await.is(0, 2, 1, json!({}));
+    let name = |n| floor.bench.cloud.device(id(n).as_str()).unwrap()["name"].clone();
+    assert_eq!((name(0), name(1)), (json!("one"), json!("two")));
+}
+
+#[tokio::test]
+async fn a_barcode_goes_to_a_board_that_is_there() {
+    let floor = Floor::new().await;
+    let (read, write) = std::io::pipe().unwrap();
+    let scan = |text: &str| std::io::Write::write_all(&mut &write, format!("{text}\n").as_bytes()).unwrap();
+    let which = ["--any", "--scan", "--customer", "{scan}@shadow.example", "--wait", "1s"];
+    let gone = floor.plug(0);
+    let mut shift = floor.shift_of(&which).stdin(read).start();
+    until(&mut shift, waits(0, "scan")).await;
+    let _here = floor.plug(1);
+    until(&mut shift, waits(1, "scan")).await;
+    gone.unplug();
+    until(&mut shift, is("unplugged")).await;
+    scan("sn-1");
+    until(&mut shift, is("result")).await;
+    shift.interrupt();
+    whole(shift).await.is(0, 1, 0, json!({}));
+    assert_eq!(floor.owners()[id(1).as_str()], "sn-1@shadow.example");
+}
+
+#[tokio::test]
+async fn a_board_that_waits_for_its_barcode_is_not_counted_yet() {
+    let floor = Floor::new().await;
+    let (read, write) = std::io::pipe().unwrap();
+    let which = ["--any", "--scan", "--customer", "{scan}@shadow.example", "--count", "1"];
+    let _boards = [floor.plug(0), floor.plug(1)];
+    let mut shift = floor.shift_of(&which).stdin(read).start();
+    let both = |event: &Value| event["event"] == "waiting" && event["why"] == "scan";
+    let (one, other) = (until(&mut shift, both).await, until(&mut shift, both).await);
+    assert_ne!(one["device_id"], other["device_id"]);
+    std::io::Write::write_all(&mut &write, b"sn-1\n").unwrap();
+    whole(shift).await.is(0, 1, 0, json!({}));
+}
+
+#[tokio::test]
+async fn a_fresh_barcode_counts_more_than_an_older_one() {
+    let floor = Floor::new().await;
+    let ledger = floor.open_ledger();
+    for (number, customer) in [(0, "old@b.example"), (2, "kept@b.example")] {
+        let customer = Some(customer.to_owned());
+        let order = NewOrder { device_id: Some(id(number)), customer, ..NewOrder::default() };
+        ledger.add_order("scanned", &order).await.unwrap();
+        ledger.claim_order("scanned", &id(number)).await.unwrap();
+    }
+    let (read, write) = std::io::pipe().unwrap();
+    let scan = |text: &str| std::io::Write::write_all(&mut &write, format!("{text}\n").as_bytes()).unwrap();
+    let which = ["--any", "--scan", "--customer", "{scan}@b.example", "--count", "3"];
+    let mut shift = floor.shift_of(&which).stdin(read).start();
+    let mut boards = Vec::new();
+    for (number, text) in [(0, "ann"), (1, "bob")] {
+        scan(text);
+        until(&mut shift, is("scanned")).await;
+        boards.push(floor.plug(number));
+        let ended = until(&mut shift, is_end_of(number)).await;
+        assert!(ended["error"].is_null(), "{ended}");
+    }
+    // Nothing is scanned for this one.
+    let _mid_way = floor.plug(2);
+    whole(shift).await.is(0, 3, 0, json!({}));
+    let wanted = [(0, "ann@b.example"), (1, "bob@b.example"), (2, "kept@b.example")];
+    let wanted: BTreeMap<_, _> = wanted.map(|(n, c)| (id(n).to_string(), c.to_owned())).into();
+    assert_eq!(floor.owners(), wanted);
+}
+
+#[tokio::test]
+async fn a_wrong_barcode_spoils_neither_the_board_nor_the_next() {
+    let floor = Floor::new().await;
+    let (read, write) = std::io::pipe().unwrap();
+    let scan = |text: &str| std::io::Write::write_all(&mut &write, format!("{text}\n").as_bytes()).unwrap();
+    let board = floor.plug(0);
+    let mut shift = floor.shift_of(&["--any", "--scan", "--count", "2"]).stdin(read).start();
+    scan(id(7).as_str());
+    let failed = until(&mut shift, is_end_of(0)).await;
+    assert_eq!(failed["error"]["code"], "wrong-device");
+    assert!(failed["error"]["hint"].as_str().unwrap().starts_with("the wrong code was scanned"), "{failed}");
+    board.unplug();
+    until(&mut shift, is("unplugged")).await;
+    board.plug();
+    until(&mut shift, waits(0, "scan")).await;
+    scan(id(0).as_str());
+    until(&mut shift, is_end_of(0)).await;
+    scan(id(1).as_str());
+    let _next = floor.plug(1);
+    whole(shift).await.is(0, 2, 0, json!({}));
 }
