@@ -43,7 +43,9 @@ enum Command {
     Variable(VariableArgs),
     Call(CallArgs),
     Claim(ClaimArgs),
+    /// Take a device off its owner; it stays in the product
     Unclaim(UnclaimArgs),
+    /// Take a device off its owner and out of the product
     Remove(UnclaimArgs),
 }
 
