@@ -34,7 +34,8 @@ use crate::{
 ///
 /// Looks at the board and at the cloud's record of it side by side, and changes neither; whatever cannot be
 /// looked at leaves the rest. With no board named, the only one attached is looked at; with --device-id
-/// alone, no port is opened. The exit code is that of the most likely cause, 0 if nothing is wrong.
+/// alone, no port is opened. The exit code is that of the most likely cause; 0 if all is well; 2 if no fault
+/// was found but something could not be looked at, because a setting is missing.
 ///
 /// The console is asked with bytes that answer no prompt. One thing cannot be avoided: where somebody has
 /// typed a line to its full length and not ended it, any byte ends it; then it is said.
@@ -128,9 +129,10 @@ impl Ready {
             return Err(Failure::new(FailureCode::Interrupted, "interrupted").into());
         };
         let findings = diagnose(&facts);
+        let verdict = verdict(&findings);
         let said: Vec<_> = findings.iter().map(|finding| self.commands.say(finding, &facts)).collect();
-        print(&if as_json { document(&facts, &said) } else { page(&facts, &said) })?;
-        match verdict(&findings) {
+        print(&if as_json { document(&facts, &said, verdict) } else { page(&facts, &said) })?;
+        match verdict {
             Some(code) => Err(ToldFailure { code, untold: None }),
             None => Ok(()),
         }
@@ -494,11 +496,7 @@ fn page(facts: &Facts, findings: &[Said]) -> String {
 }
 
 /// For programs: one document.
-fn document(facts: &Facts, findings: &[Said]) -> String {
-    let code = findings.first().and_then(|said| match said.weight {
-        Weight::Fault(code) => Some(code),
-        _ => None,
-    });
+fn document(facts: &Facts, findings: &[Said], verdict: Option<FailureCode>) -> String {
     let identity = facts.identity();
     let findings: Vec<_> = findings
         .iter()
@@ -514,8 +512,8 @@ fn document(facts: &Facts, findings: &[Said]) -> String {
     let document = json!({
         "schema": 1,
         "at": facts.now.to_string(),
-        "ok": code.is_none(),
-        "exit_code": code.map_or(super::exit::OK, super::exit::code),
+        "ok": verdict.is_none(),
+        "exit_code": verdict.map_or(super::exit::OK, super::exit::code),
         "wanted": told(json!({
             "device_id": facts.wanted.device_id,
             "product": facts.wanted.product,
@@ -701,7 +699,8 @@ mod tests {
     #[test]
     fn the_whole_report_for_programs() {
         let facts = wrecked();
-        let document: Value = serde_json::from_str(&document(&facts, &said(&facts))).unwrap();
+        let verdict = verdict(&diagnose(&facts));
+        let document: Value = serde_json::from_str(&document(&facts, &said(&facts), verdict)).unwrap();
         insta::assert_snapshot!(serde_json::to_string_pretty(&document).unwrap());
     }
 

@@ -391,10 +391,14 @@ impl Finding {
     }
 }
 
-/// The failure that the most likely cause stands for; `None` if nothing is wrong.
+/// The failure that the most likely cause stands for; `Configuration` if none was found, but for want of a
+/// setting not everything was looked at; `None` if all is well.
 pub fn verdict(findings: &[Finding]) -> Option<FailureCode> {
     match findings.first()?.weight() {
         Weight::Fault(code) => Some(code),
+        _ if findings.iter().any(|finding| finding.weight() == Weight::Unseen) => {
+            Some(FailureCode::Configuration)
+        }
         _ => None,
     }
 }
@@ -1022,7 +1026,20 @@ pub(crate) mod tests {
         finds(&facts, &["no-credentials", "no-product"]);
         facts.device = DeviceSide::default();
         finds(&facts, &["no-credentials", "no-product", "no-device-id"]);
-        assert_eq!(verdict(&diagnose(&facts)), None);
+    }
+
+    #[test]
+    fn what_could_not_be_looked_at_is_not_well() {
+        let mut facts = fresh();
+        facts.cloud = CloudSide { no_credentials: Some("".into()), ..CloudSide::default() };
+        assert_eq!(verdict(&diagnose(&facts)), Some(FailureCode::Configuration));
+        facts.host.modem_manager = Some(Process { pid: 6, name: "ModemManager".into() });
+        facts.host.rules.keeps_modem_manager_off = false;
+        finds(&facts, &["modem-manager-unruled", "no-credentials"]);
+        assert_eq!(verdict(&diagnose(&facts)), Some(FailureCode::Configuration));
+        facts.device.answer = Some(Err(Failure::new(FailureCode::NoAnswer, "")));
+        facts.wanted.device_id = DeviceId::parse(ID).ok();
+        assert_eq!(verdict(&diagnose(&facts)), Some(FailureCode::NoAnswer));
     }
 
     #[test]

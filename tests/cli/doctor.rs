@@ -243,7 +243,7 @@ fn either_side_is_looked_at_without_the_other() {
 
     let mut nobody = desk.of(&board);
     nobody.env_remove("PARTICLE_CLIENT_ID").env_remove("PARTICLE_PRODUCT");
-    let looked = desk.look(Some(&board), &mut nobody).finds(0, &["no-credentials", "no-product"]);
+    let looked = desk.look(Some(&board), &mut nobody).finds(2, &["no-credentials", "no-product"]);
     assert_eq!(
         (&looked.said["device"]["firmware"], &looked.said["cloud"]["asked"]),
         (&json!("2.3.1"), &json!(false))
