@@ -14,6 +14,10 @@ use super::{
 use crate::{
     cloud::{Claimed, Cloud, DeviceRecord, Fleet, Listed, SerialNumber},
     model::{DeviceId, Failure, FailureCode, ProductRef},
+    workflow::{
+        Policy,
+        release::{self, Holder, Released},
+    },
 };
 
 /// Look after the devices of a product, or a developer's own
@@ -380,14 +384,17 @@ impl Ready {
 
     async fn remove(&self, product: &ProductRef, args: &UnclaimArgs, output: Output) -> Result<(), Failure> {
         let id = &args.device.id;
-        let owner = self.record(id).await?.record.owner;
-        let off = owner.as_ref().map(|owner| format!("off {owner} and ")).unwrap_or_default();
+        let (holder, policy) = (Holder::Product(product.clone()), Policy::default());
+        let Some(record) = release::look(&self.cloud, &holder, id, &policy).await? else {
+            let json = json!({"device_id": id, "owner_was": null, "removed_from": null});
+            return show_result(output, &format!("{id} is not in product {product}: nothing to do"), &json);
+        };
+        let off = record.owner.as_ref().map(|owner| format!("off {owner} and ")).unwrap_or_default();
         args.confirm.confirm(&format!("This takes {id} {off}out of product {product}")).await?;
+        let Released { owner, .. } = release::release(&self.cloud, &holder, id, &policy).await?;
         if let Some(owner) = &owner {
-            self.cloud.unclaim(product, id, soon()).await?;
             say(&format!("{id} is taken off {owner}"));
         }
-        self.cloud.remove(product, id, soon()).await?;
         let json = json!({"device_id": id, "owner_was": owner, "removed_from": product});
         show_result(output, &format!("{id} is removed from product {product}"), &json)
     }

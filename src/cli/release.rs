@@ -22,7 +22,7 @@ use crate::{
 ///
 /// In this order, each step only where it is not so already, and checked in the cloud's record; so an
 /// interrupted one is simply run again. Without a product: out of the account of the developer whose token
-/// is given.
+/// is given. An id that the cloud does not know is exit code 21.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The device's id
@@ -111,7 +111,7 @@ fn told(device: &DeviceId, holder: &Holder, released: &Released, as_json: bool) 
     }
     let place = product.map_or("the developer's account".into(), |product| format!("product {product}"));
     match released {
-        Released { removed: false, .. } => format!("RELEASED  {device}  was not in {place}"),
+        Released { removed: false, .. } => format!("ALREADY SO  {device}  is not in {place}"),
         Released { owner: Some(owner), .. } if product.is_some() => {
             format!("RELEASED  {device}  taken off {owner}, removed from {place}")
         }

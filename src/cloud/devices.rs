@@ -3,7 +3,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::{Cloud, CloudError, Listed, auth::Subject, http::Call, list::Kindred};
-use crate::model::{Deadline, DeviceId, Platform, ProductRef};
+use crate::model::{Deadline, DeviceId, FailureCode, Platform, ProductRef};
 
 /// The cloud's record of a device. Texts are from outside, as is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -167,6 +167,28 @@ impl Cloud {
         }
     }
 
+    /// As [`Cloud::device_of`], but an id that the cloud says it knows nothing of (404) is an error: where
+    /// something is taken away, a mistyped id must not look as if that were done already. The real cloud's
+    /// statuses are not published; where it answers 403 to such an id, too, it is nothing, as elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// `DeviceNotVisible` for an unknown id, besides those of [`Cloud::device_of`].
+    pub async fn known_device(
+        &self,
+        fleet: &Fleet,
+        id: &DeviceId,
+        deadline: Deadline,
+    ) -> Result<Option<DeviceRecord>, CloudError> {
+        match self.send_as(fleet.subject(), &Call::get(&fleet.path(id, &[])), deadline).await {
+            Err(error) if error.status == Some(404) => {
+                Err(CloudError { code: FailureCode::DeviceNotVisible, ..error })
+            }
+            Err(error) if error.is_not_visible() => Ok(None),
+            answer => answer?.read("a device", WireDevice::parse).map(Some),
+        }
+    }
+
     /// `GET /v1/products/P/devices/D`: the record, or nothing for a device that is not in the product
     /// or that the token may not see, which the cloud does not tell apart.
     ///
@@ -281,7 +303,6 @@ fn flag<'de, D: Deserializer<'de>>(field: D) -> Result<Option<bool>, D::Error> {
 mod tests {
     use super::super::scripted::{Scripted, signed_in_cloud, soon};
     use super::*;
-    use crate::model::FailureCode;
 
     const ID: &str = "3b0021001747353236343033";
 
@@ -329,6 +350,18 @@ mod tests {
         assert_eq!(cloud.device(&product(), &id(), soon()).await.unwrap(), None);
         assert_eq!(cloud.device(&product(), &id(), soon()).await.unwrap(), None);
         assert_eq!(cloud.user_device(&id(), soon()).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn an_id_that_the_cloud_does_not_know_is_told_from_a_device_elsewhere() {
+        let server = Scripted::start().await;
+        let get = format!("GET /v1/products/1319/devices/{ID}");
+        server.expect(&get, 403, r#"{"error":"not yours"}"#);
+        server.expect(&get, 404, r#"{"error":"No device has this id"}"#);
+        let (cloud, fleet) = (signed_in_cloud(&server), Fleet::Product(product()));
+        assert_eq!(cloud.known_device(&fleet, &id(), soon()).await.unwrap(), None);
+        let unknown = cloud.known_device(&fleet, &id(), soon()).await.unwrap_err();
+        assert_eq!((unknown.code, &*unknown.said), (FailureCode::DeviceNotVisible, "No device has this id"));
     }
 
     #[tokio::test]

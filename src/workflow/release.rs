@@ -6,7 +6,7 @@ use tokio::time::sleep;
 
 use super::Policy;
 use crate::{
-    cloud::{Cloud, CloudError, DeviceRecord},
+    cloud::{Cloud, CloudError, DeviceRecord, Fleet},
     model::{Deadline, DeviceId, Failure, FailureCode, ProductRef, clean},
 };
 
@@ -32,8 +32,8 @@ pub struct Released {
 ///
 /// # Errors
 ///
-/// `ProductNotVisible` when the product does not exist or this client may not see it, and what can go
-/// wrong in any call.
+/// `ProductNotVisible` when the product does not exist or this client may not see it; `DeviceNotVisible` when
+/// the cloud knows no such device; and what can go wrong in any call.
 pub async fn look(
     cloud: &Cloud,
     holder: &Holder,
@@ -44,13 +44,36 @@ pub async fn look(
         Holder::Product(product) => {
             // A product that cannot be seen shows no device either, and that would look like the end.
             cloud.product(product, Deadline::after(policy.cloud, "reading the product")).await?;
-            Ok(cloud.device(product, id, Deadline::after(policy.cloud, "reading the device")).await?)
+            known(cloud, &Fleet::Product(product.clone()), id, policy).await
         }
         Holder::Developer => {
             let deadline = Deadline::after(policy.cloud, "reading the account's devices");
-            Ok(own(cloud, id, deadline).await?)
+            match own(cloud, id, deadline).await? {
+                // A device of a product's that the user may look at is not the user's own.
+                None => known(cloud, &Fleet::Own, id, policy).await.map(|_| None),
+                record => Ok(record),
+            }
         }
     }
+}
+
+async fn known(
+    cloud: &Cloud,
+    fleet: &Fleet,
+    id: &DeviceId,
+    policy: &Policy,
+) -> Result<Option<DeviceRecord>, Failure> {
+    let record = cloud.known_device(fleet, id, Deadline::after(policy.cloud, "reading the device")).await;
+    record.map_err(|error| match (error.code, fleet) {
+        (FailureCode::DeviceNotVisible, Fleet::Product(product)) => {
+            let detail = format!("product {product} does not have {id}: the cloud knows no such device");
+            Failure::new(error.code, detail)
+        }
+        (FailureCode::DeviceNotVisible, Fleet::Own) => {
+            Failure::new(error.code, format!("the cloud knows no device {id}"))
+        }
+        _ => error.into(),
+    })
 }
 
 /// Takes the owner off, then the device out of the product: in the other order the product could not

@@ -438,7 +438,10 @@ fn what_takes_away_wants_a_yes() {
     desk.cloud.set_owner(ID, Some(ANN));
     insta::assert_snapshot!(desk.seen(&desk.provision(&["devices", "remove", ID, "--yes"])));
     assert_eq!((desk.device("owner"), desk.device("product_id")), (Value::Null, Value::Null));
-    desk.provision(&["devices", "remove", ID, "--yes"]).with_code(21).saying("has no device");
+    let again = desk.provision(&["devices", "remove", ID]).with_code(0);
+    assert_eq!(again.stdout, format!("{ID} is not in product 1319: nothing to do\n"));
+    desk.provision(&["devices", "remove", OTHER, "--yes"]).with_code(21).saying("does not have 1111");
+    desk.provision(&["devices", "remove", ID, "--product", "9"]).with_code(21).saying("inside the product");
 }
 
 /// Runs a command on a terminal on which somebody has typed this already.

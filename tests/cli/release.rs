@@ -79,8 +79,21 @@ fn a_device_is_released_owner_first_and_a_second_time_finds_it_done() {
     assert_eq!(office.changes(), [format!("{device}/owner"), device]);
     // With nothing to take away there is nothing to ask.
     let ended = office.provision(&["release", ID]).with_code(0);
-    assert_eq!(ended.stdout, format!("RELEASED  {ID}  was not in product 1319\n"));
+    assert_eq!(ended.stdout, format!("ALREADY SO  {ID}  is not in product 1319\n"));
     assert_eq!(office.changes().len(), 2);
+}
+
+#[test]
+fn an_id_that_the_cloud_does_not_know_is_no_release() {
+    let office = Office::new();
+    let mistyped = "111111111111111111111111";
+    let ended = office.provision(&["release", mistyped, "--yes"]).with_code(21);
+    let ended = ended.saying(&format!("product 1319 does not have {mistyped}")).saying("check the device id");
+    assert_eq!(ended.stdout, "");
+    let mut own = office.command(&["release", mistyped, "--yes", "--owner", "developer"]);
+    own.env("PARTICLE_ACCESS_TOKEN", office.cloud.info().user_token);
+    Ended::of(&mut own).with_code(21).saying("the cloud knows no device");
+    assert_eq!(office.changes(), [""; 0]);
 }
 
 #[test]
