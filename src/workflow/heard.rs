@@ -13,7 +13,7 @@ pub struct Heard {
     pub online: bool,
     /// It has gone, or is about to start anew, and is not back.
     pub away: bool,
-    /// A firmware update is under way.
+    /// A firmware update was heard to begin, and not to end.
     pub updating: bool,
     /// How the last update ended, if there was one.
     pub updated: Option<bool>,
@@ -54,7 +54,9 @@ impl Heard {
     fn take(&mut self, sign: Sign) {
         self.since = Instant::now();
         match sign {
-            Sign::Listening => self.listening = true,
+            // What was under way when the stream was lost may have ended unheard; whoever has gaps is more
+            // patient.
+            Sign::Listening => (self.listening, self.updating) = (true, false),
             Sign::Deaf => (self.listening, self.gaps) = (false, true),
             Sign::Online => (self.online, self.away) = (true, false),
             Sign::Offline => self.away = true,

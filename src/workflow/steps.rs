@@ -99,12 +99,14 @@ async fn sign_before(moment: Instant, heard: Option<&mut Heard>) -> Option<Sign>
 }
 
 fn not_settled(board: &Board, heard: &Heard, deadline: Deadline) -> Failure {
-    let what = if heard.updating {
+    let what = if !heard.listening {
+        "it was not known whether a firmware update is under way, as the cloud's event stream cannot be had"
+    } else if heard.updating {
         "its firmware update was still under way"
     } else if heard.away {
         "it was offline and had not come back"
     } else {
-        "it was not known whether a firmware update is under way, as the cloud's event stream cannot be had"
+        "it was not known for long enough that no firmware update is under way"
     };
     let detail = format!("after {} s of settling of device {}, {what}", deadline.allowed.as_secs(), board.id);
     Failure::new(FailureCode::NotSettled, detail)
@@ -734,7 +736,8 @@ impl Steps<'_> {
         let board = self.known.wait().await;
         self.watch_now();
         let work = async {
-            let deadline = Deadline::after(allowed, "its firmware update");
+            let mut deadline = Deadline::after(allowed, "its firmware update");
+            let cloud = self.cloud(Step::Settle);
             let mut heard = self.heard.lock().await;
             let Some(heard) = heard.as_mut() else { return Ok(((), Outcome::AlreadySo, String::new())) };
             // An update that had begun before anybody listened takes longer than one takes to begin.
@@ -749,6 +752,19 @@ impl Steps<'_> {
                 let at_rest = heard.listening && !heard.updating && !heard.away;
                 let next = if at_rest { heard.since + quiet } else { deadline.at };
                 match sign_before(next.min(deadline.at), Some(&mut *heard)).await {
+                    // The record knows whether it has come back meanwhile; and it is as long in coming as
+                    // the cloud is down.
+                    Some(Sign::Listening | Sign::Deaf) => {
+                        let begun = Instant::now();
+                        if let Ok((Some(record), _)) =
+                            self.look(&cloud, board, self.look_until(deadline)).await
+                        {
+                            heard.away = record.online == Some(false);
+                        }
+                        if self.job.policy.patient {
+                            deadline.at += begun.elapsed();
+                        }
+                    }
                     Some(Sign::UpdateStarted) => tell(UPDATING),
                     Some(Sign::UpdateEnded { well: true }) => tell("updated; it starts anew"),
                     Some(_) => {}

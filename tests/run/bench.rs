@@ -182,16 +182,16 @@ impl Bench {
 
     /// A board that has no way to the cloud of its own comes online and shows its code.
     pub async fn comes_online(&self, id: &str, board: &SimPhoton) {
+        self.board_does(id, "session", &json!({"platform_id": 6, "firmware": "2.3.1"})).await;
+        self.board_does(id, "claim", &json!({"claim_code": codes(board)[0]})).await;
+    }
+
+    /// Tells the cloud that a board does this; see `sim::cloud`.
+    pub async fn board_does(&self, id: &str, what: &str, how: &Value) {
         let client = reqwest::Client::builder().tls_certs_only([]).no_proxy().build().unwrap();
-        let tells = [
-            ("session", json!({"platform_id": 6, "firmware": "2.3.1"})),
-            ("claim", json!({"claim_code": codes(board)[0]})),
-        ];
-        for (what, body) in tells {
-            let url = format!("{}/simulator/devices/{id}/{what}", self.info.api_url);
-            let answer = client.post(url).json(&body).send().await.unwrap();
-            assert!(answer.status().is_success(), "{answer:?}");
-        }
+        let url = format!("{}/simulator/devices/{id}/{what}", self.info.api_url);
+        let answer = client.post(url).json(how).send().await.unwrap();
+        assert!(answer.status().is_success(), "{answer:?}");
     }
 
     // --- the program ---

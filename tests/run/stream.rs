@@ -3,13 +3,18 @@
 
 use std::time::Duration;
 
-use provision::sim::{
-    cloud::Gate,
-    photon::{FirmwareUpdate, PhotonConfig, SimPhoton},
+use provision::{
+    cloud::{ApiUrl, Cloud, CloudSettings, OAuthClient},
+    model::{CustomerTemplate, DeviceId, EventKind, Events, ProductRef, Step, Ticket},
+    sim::{
+        cloud::Gate,
+        photon::{FirmwareUpdate, PhotonConfig, SimPhoton},
+    },
+    workflow::{Job, Owner, Policy, Unrecorded, parts},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::bench::{Bench, ID, Running, STREAM, all, guarded};
+use crate::bench::{Bench, CUSTOMER, ID, PRODUCT, Running, STREAM, all, guarded};
 
 /// A board of which the cloud hears only what [`Bench::comes_online`] tells.
 fn silent_board(bench: &Bench) -> SimPhoton {
@@ -147,4 +152,75 @@ async fn without_the_stream_nobody_knows_that_a_board_has_settled() {
         .at("settle")
         .saying("the cloud's event stream cannot be had");
     bench.holds_one_claim();
+}
+
+/// The cloud, the ticket, and a board of `CUSTOMER`'s that is online.
+async fn claimed(bench: &Bench) -> (Cloud, Ticket) {
+    let client =
+        OAuthClient { id: bench.info.client_id.clone(), secret: bench.info.client_secret.clone().into() };
+    let api_url = ApiUrl::parse(&bench.info.api_url).unwrap();
+    let cloud =
+        Cloud::new(CloudSettings { api_url, client: Some(client), ..CloudSettings::default() }).unwrap();
+    let job = Job {
+        owner: Owner::Customer {
+            product: ProductRef::parse(&PRODUCT.to_string()).unwrap(),
+            customer: CustomerTemplate::parse(CUSTOMER).unwrap(),
+        },
+        wifi: None,
+        device_id: Some(DeviceId::parse(ID).unwrap()),
+        reclaim: false,
+        dry_run: false,
+        policy: Policy::default(),
+    };
+    let (_, ticket) =
+        parts::prepare(&job, &cloud, &Events::ignored(), &Unrecorded, std::future::pending()).await.unwrap();
+    let ticket = ticket.unwrap();
+    bench.board_does(ID, "session", &json!({"platform_id": 6})).await;
+    bench.board_does(ID, "claim", &json!({"claim_code": ticket.claim_code.expose()})).await;
+    (cloud, ticket)
+}
+
+#[tokio::test]
+async fn an_update_that_ends_while_the_cloud_is_down_is_not_waited_for_in_vain() {
+    // Where the board is when the cloud goes away; what it does then is never told.
+    all([false, true], async |is_restarting| {
+        let bench = Bench::new().await;
+        let (cloud, ticket) = claimed(&bench).await;
+        let policy = Policy {
+            settle: Some(Duration::from_secs(6)),
+            quiet: Duration::from_millis(200),
+            ..Policy::bench()
+        };
+        let (tell, mut notes) = tokio::sync::mpsc::unbounded_channel();
+        let events = Events::new(0, move |event| {
+            if let EventKind::StepNote { step: Step::Settle, note }
+            | EventKind::StepRetried { step: Step::Settle, note } = event.kind
+            {
+                let _ = tell.send(note);
+            }
+        });
+        let never = std::future::pending();
+        let run = parts::verify(&ticket, &cloud, policy, &events, &Unrecorded, never);
+        let outage = async {
+            // Whether it is heard yet cannot be seen from here.
+            while !notes.try_recv().is_ok_and(|note| note.contains("do not unplug")) {
+                bench.board_does(ID, "update", &json!({"status": "started"})).await;
+            }
+            if is_restarting {
+                bench.board_does(ID, "update", &json!({"status": "success"})).await;
+                while !notes.recv().await.unwrap().contains("starts anew") {}
+            }
+            bench.cloud.add_fault("* /v1/**=503".parse().unwrap());
+            bench.cloud.cut_streams();
+            // By the sixth try the pauses between them come to more than a board is given to settle.
+            for _ in 0..6 {
+                while !notes.recv().await.unwrap().contains("trying again") {}
+            }
+            bench.board_does(ID, "session", &json!({"platform_id": 6})).await;
+            bench.cloud.clear_faults();
+        };
+        let (ended, ()) = guarded(async { tokio::join!(run, outage) }).await;
+        assert!(ended.unwrap().settled);
+    })
+    .await;
 }
