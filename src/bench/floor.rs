@@ -113,9 +113,6 @@ impl Scan {
 const TICK: Duration = Duration::from_millis(100);
 /// A port that may not be opened yet: the system sets its rights a moment after it appears.
 const RIGHTS: Duration = Duration::from_secs(2);
-/// A port that another program has: ModemManager lets go within a minute.
-const BUSY: Duration = Duration::from_secs(1);
-const BUSY_TRIES: u32 = 6;
 /// A ledger that failed is tried again so much later.
 const LEDGER: Duration = Duration::from_secs(2);
 
@@ -280,7 +277,6 @@ struct Known {
     has_order: bool,
     scanned: Arc<Mutex<Option<String>>>,
     pulled_out: usize,
-    busy_tries: u32,
     unended: Arc<Mutex<Vec<Recording>>>,
 }
 
@@ -397,7 +393,6 @@ impl Floor<'_> {
                 has_order: false,
                 scanned: Arc::default(),
                 pulled_out: 0,
-                busy_tries: 0,
                 unended: Arc::default(),
             };
             self.boards.insert(key, known);
@@ -413,7 +408,6 @@ impl Floor<'_> {
         known.is_new |= comes_back && !goes_on;
         if comes_back {
             known.state = State::ready(Duration::ZERO);
-            known.busy_tries = 0;
             known.has_order = false;
         }
         known.is_shown = true;
@@ -638,7 +632,7 @@ impl Floor<'_> {
             matches!(&known.state, State::Working(leash) if leash.gave_back.load(Ordering::Relaxed));
         let (state, is_settled) = match verdict {
             Verdict::Passed => {
-                (known.pulled_out, known.busy_tries) = (0, 0);
+                known.pulled_out = 0;
                 (State::Passed, true)
             }
             Verdict::NoScan => (State::NoScan, false),
@@ -652,10 +646,6 @@ impl Floor<'_> {
                 (if is_here { State::ready(Duration::ZERO) } else { State::PulledOut }, false)
             }
             Verdict::Failed(FailureCode::LedgerUnusable) => (State::ready(LEDGER), false),
-            Verdict::Failed(FailureCode::PortBusy) if known.busy_tries < BUSY_TRIES => {
-                known.busy_tries += 1;
-                (State::ready(BUSY * 2_u32.pow(known.busy_tries - 1)), false)
-            }
             Verdict::Failed(_) => (State::Failed, true),
         };
         known.state = state;

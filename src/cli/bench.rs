@@ -132,6 +132,8 @@ pub struct ShiftArgs {
 
 const BOARDS: &str = "Which boards, and whose";
 const HOOKS: &str = "Hooks";
+/// ModemManager lets go of a port within a minute.
+const BUSY: Duration = Duration::from_secs(60);
 
 /// All that a shift needs, checked.
 pub struct Ready {
@@ -204,7 +206,7 @@ impl Ready {
             cloud,
             ledger,
             ports: Arc::new(SystemPorts),
-            patience: Patience { listening: args.wait, ..Patience::default() },
+            patience: Patience { listening: args.wait, busy: BUSY, ..Patience::default() },
             pace: args.pace,
             lanes: args.slots.into(),
             allowed: allowed(args, &orders)?,

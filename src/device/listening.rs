@@ -1,6 +1,8 @@
 //! Getting a Photon on USB into listening mode, and its console to the idle prompt.
 
-use tokio::time::Instant;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
 use tracing::debug;
 
 use super::{
@@ -18,7 +20,7 @@ impl UsbPhoton {
     pub(super) async fn listen(&mut self, manner: Manner, tell: Tell<'_>) -> Result<Identity, Failure> {
         let until = Instant::now() + self.patience.listening;
         let mut waking = Waking::Untried;
-        self.open().await?;
+        self.open_when_free(tell).await?;
         loop {
             match self.listen_once(manner, &mut waking, until, tell).await {
                 Ok(Some(identity)) => return self.recognise(identity),
@@ -30,6 +32,22 @@ impl UsbPhoton {
                 Err(Stop::Lost(error)) => {
                     return Err(Failure::new(FailureCode::NoAnswer, "the port went away").because(error));
                 }
+            }
+        }
+    }
+
+    async fn open_when_free(&mut self, tell: Tell<'_>) -> Result<(), Failure> {
+        let until = Instant::now() + self.patience.busy;
+        let mut is_told = false;
+        loop {
+            match self.open().await {
+                Err(failure) if failure.code == FailureCode::PortBusy && Instant::now() < until => {
+                    if !std::mem::replace(&mut is_told, true) {
+                        tell(Note::Text("another program has its port; waiting for it to let go".into()));
+                    }
+                    sleep(Duration::from_millis(250)).await;
+                }
+                opened => return opened,
             }
         }
     }

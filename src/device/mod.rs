@@ -63,6 +63,8 @@ pub struct Patience {
     pub wake: Duration,
     /// Time for the board to come to listening mode in all, a person's hands included.
     pub listening: Duration,
+    /// Time for another program, such as ModemManager, to let go of the port.
+    pub busy: Duration,
     /// Time for a port that went away to come back.
     pub reappear: Duration,
     /// Time for a Wi-Fi command over SoftAP: the device scans once or twice before it answers.
@@ -80,6 +82,7 @@ impl Default for Patience {
             scan: Duration::from_secs(60),
             wake: Duration::from_secs(10),
             listening: Duration::from_secs(120),
+            busy: Duration::ZERO,
             reappear: Duration::from_secs(15),
             wifi: Duration::from_secs(60),
             answer: Duration::from_secs(10),

@@ -167,6 +167,21 @@ async fn a_shift_is_over_when_its_time_is() {
 }
 
 #[tokio::test]
+#[tokio::test]
+async fn a_board_whose_port_another_program_has_waits_for_it_and_has_not_failed() {
+    let floor = Floor::new().await;
+    let board = floor.plug(0);
+    let port = open(&board).await;
+    let mut shift = floor.shift().with(&["--count", "1"]).start();
+    let waits =
+        |e: &serde_json::Value| e["note"].as_str().is_some_and(|note| note.contains("another program"));
+    until(&mut shift, waits).await;
+    drop(port);
+    let sum = whole(shift).await.is(0, 1, 0, json!({}));
+    assert_eq!(sum.events("result").len(), 1);
+    floor.agrees([0]).await;
+}
+
 async fn a_place_that_is_no_hub_is_no_place_to_work() {
     let floor = Floor::new().await;
     let run = floor.bench.provision().with(&["bench", "--any", "--usb-dir", "/no/such/hub"]);
