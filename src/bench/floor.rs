@@ -4,13 +4,17 @@ use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     pin::pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
 };
 
-use futures_util::{FutureExt, StreamExt, future::LocalBoxFuture, stream::FuturesUnordered};
+use futures_util::{
+    FutureExt, StreamExt,
+    future::{LocalBoxFuture, join_all},
+    stream::FuturesUnordered,
+};
 use tokio::{
     sync::{Notify, mpsc},
     time::{Instant, interval, sleep},
@@ -144,13 +148,12 @@ pub async fn run(
         taken: BTreeSet::new(),
         settled: BTreeSet::new(),
         stopping: None,
-        ledger_fails: false,
         pulse: Arc::new(Pulse::default()),
     };
     floor.tell_left_over().await;
     let pulse = floor.pulse.clone();
     let (heart_tell, heart_shift) = (tell.clone(), shift.clone());
-    let mut heart = pin!(heart(bench, pulse.clone(), heart_tell, heart_shift));
+    let mut heart = Box::pin(heart(bench, pulse.clone(), heart_tell, heart_shift));
     let (mut finish, mut abort) = (pin!(finish.fuse()), pin!(abort.fuse()));
     let over = async {
         match bench.time {
@@ -180,8 +183,15 @@ pub async fn run(
             break;
         }
     }
+    let unended = floor.unended();
     drop(floor);
-    if let Err(error) = bench.ledger.leave(&beat(bench, &pulse, &shift)).await {
+    // In the middle of its beat it would hold the ledger's connection, and never go on.
+    drop(heart);
+    let beat = beat(bench, &pulse, &shift);
+    // At once, as each is waited for while the ledger is out of reach.
+    let (left, _) =
+        tokio::join!(bench.ledger.leave(&beat), join_all(unended.iter().map(Recording::end_late)));
+    if let Err(error) = left {
         tracing::warn!(%error, "the ledger does not know that this bench has ended");
     }
     let shift = shift.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -193,23 +203,42 @@ pub async fn run(
 #[derive(Default)]
 struct Pulse {
     under_way: AtomicU32,
-    /// The ledger's present trouble; empty when there is none.
-    trouble: Mutex<String>,
+    ledger: Mutex<Health>,
     /// Look at once.
     now: Notify,
 }
 
+/// Whether the ledger can be written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Health {
+    #[default]
+    Well,
+    /// A board could not, which may have been a while ago. The heart is asked.
+    Doubtful,
+    Failing,
+}
+
 impl Pulse {
-    fn trouble(&self) -> bool {
-        !self.trouble.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    fn is_well(&self) -> bool {
+        *self.ledger() == Health::Well
     }
 
-    /// Whether this is news.
-    fn set_trouble(&self, why: &str) -> bool {
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        let news = trouble.is_empty() != why.is_empty();
-        why.clone_into(&mut trouble);
-        news
+    fn ledger(&self) -> MutexGuard<'_, Health> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives what it was before.
+    fn set(&self, health: Health) -> Health {
+        std::mem::replace(&mut *self.ledger(), health)
+    }
+
+    /// Nothing is begun until the heart has looked.
+    fn doubt(&self) {
+        let mut ledger = self.ledger();
+        if *ledger == Health::Well {
+            *ledger = Health::Doubtful;
+        }
+        self.now.notify_one();
     }
 }
 
@@ -220,7 +249,7 @@ fn beat(bench: &Bench, pulse: &Pulse, shift: &Mutex<Shift>) -> Beat {
         slots: number(bench.lanes),
         under_way: pulse.under_way.load(Ordering::Relaxed),
         passed: number(shift.passed()),
-        failed: number(shift.boards() - shift.passed()),
+        failed: number(shift.failed().values().sum()),
     }
 }
 
@@ -232,7 +261,7 @@ async fn heart(bench: &Bench, pulse: Arc<Pulse>, tell: Tell, shift: Arc<Mutex<Sh
         let told = bench.ledger.beat(&beat(bench, &pulse, &shift)).await;
         let pause = match told {
             Ok(alive) => {
-                if pulse.set_trouble("") {
+                if pulse.set(Health::Well) == Health::Failing {
                     tell(BenchEvent::Trouble { with: TROUBLE, why: None });
                 }
                 if bench.has_limits {
@@ -245,7 +274,7 @@ async fn heart(bench: &Bench, pulse: Arc<Pulse>, tell: Tell, shift: Arc<Mutex<Sh
                 Ledger::BEAT
             }
             Err(failure) => {
-                if pulse.set_trouble(&failure.to_string()) {
+                if pulse.set(Health::Failing) != Health::Failing {
                     tell(BenchEvent::Trouble { with: TROUBLE, why: Some(failure.to_string()) });
                 }
                 LEDGER
@@ -331,7 +360,6 @@ struct Floor<'a> {
     /// Those of the taken that have their verdict.
     settled: BTreeSet<String>,
     stopping: Option<Stopping>,
-    ledger_fails: bool,
     pulse: Arc<Pulse>,
 }
 
@@ -452,8 +480,6 @@ impl Floor<'_> {
                 _ => {}
             }
         }
-        let fails = self.pulse.trouble();
-        self.ledger_fails = fails;
     }
 
     /// A barcode was read.
@@ -527,7 +553,7 @@ impl Floor<'_> {
             return;
         }
         let has_rights = known.board.access == Access::Granted || now.duration_since(seen) > RIGHTS;
-        let why = if self.ledger_fails {
+        let why = if !self.pulse.is_well() {
             Some(Waiting::Ledger)
         } else if now < not_before {
             Some(Waiting::Again)
@@ -656,7 +682,7 @@ impl Floor<'_> {
         match verdict {
             Verdict::NoScan => self.tell(BenchEvent::Waiting { lane, why: Waiting::Scan }),
             Verdict::NoOrder => self.tell(BenchEvent::LeftAlone { lane, why: LeftAlone::NoOrder }),
-            Verdict::Failed(FailureCode::LedgerUnusable) => self.ledger_has_failed(),
+            Verdict::Failed(FailureCode::LedgerUnusable) => self.pulse.doubt(),
             Verdict::Failed(code) if ends_all(code) => {
                 self.stop(Stopping::Failure);
                 self.shift.lock().unwrap_or_else(PoisonError::into_inner).stopped_by.get_or_insert(code);
@@ -681,13 +707,10 @@ impl Floor<'_> {
         }
     }
 
-    fn ledger_has_failed(&mut self) {
-        let why = "the ledger cannot be written";
-        if self.pulse.set_trouble(why) {
-            self.tell(BenchEvent::Trouble { with: TROUBLE, why: Some(why.into()) });
-        }
-        self.ledger_fails = true;
-        self.pulse.now.notify_one();
+    /// Runs whose end the ledger did not take, of boards that are not taken up again.
+    fn unended(&self) -> Vec<Recording> {
+        let of = |known: &Known| known.unended.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.boards.values().flat_map(of).collect()
     }
 
     fn is_over(&self) -> bool {

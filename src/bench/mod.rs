@@ -26,6 +26,6 @@ pub use event::{BenchEvent, LeftAlone, Stopping, Waiting};
 pub use floor::{Bench, Orders, Scan, Tell, run};
 pub use hooks::{Hook, HookError, PLACEHOLDERS};
 pub use orders::parse_orders;
-pub use shift::{Shift, Times};
+pub use shift::{Shift, Times, is_unfinished};
 pub use slots::SlotMap;
 pub use watch::Watch;

@@ -20,6 +20,13 @@ pub struct Shift {
 enum Verdict {
     Passed { already: bool },
     Failed(FailureCode),
+    Unfinished(FailureCode),
+}
+
+/// Whether a run that ended so says nothing about its board, which goes on as soon as it can.
+pub fn is_unfinished(code: FailureCode) -> bool {
+    use FailureCode as F;
+    matches!(code, F::PulledOut | F::Interrupted | F::LedgerUnusable)
 }
 
 /// How long a step took.
@@ -65,6 +72,7 @@ impl Shift {
                         let again = matches!(self.boards.get(key), Some(Verdict::Passed { already: false }));
                         Verdict::Passed { already: summary.already && !again }
                     }
+                    Err(failure) if is_unfinished(failure.code) => Verdict::Unfinished(failure.code),
                     Err(failure) => Verdict::Failed(failure.code),
                 };
                 self.boards.insert(key.to_owned(), verdict);
@@ -73,7 +81,7 @@ impl Shift {
         }
     }
 
-    /// How many boards have been seen to an end.
+    /// How many boards were taken up.
     pub fn boards(&self) -> usize {
         self.boards.len()
     }
@@ -90,11 +98,24 @@ impl Shift {
 
     /// How many failed, by reason.
     pub fn failed(&self) -> BTreeMap<String, usize> {
+        self.by_reason(|verdict| match verdict {
+            Verdict::Failed(code) => Some(*code),
+            _ => None,
+        })
+    }
+
+    /// How many have neither passed nor failed, by what came between. They go on when they come back.
+    pub fn unfinished(&self) -> BTreeMap<String, usize> {
+        self.by_reason(|verdict| match verdict {
+            Verdict::Unfinished(code) => Some(*code),
+            _ => None,
+        })
+    }
+
+    fn by_reason(&self, reason: impl Fn(&Verdict) -> Option<FailureCode>) -> BTreeMap<String, usize> {
         let mut reasons = BTreeMap::new();
-        for verdict in self.boards.values() {
-            if let Verdict::Failed(code) = verdict {
-                *reasons.entry(code.as_str()).or_default() += 1;
-            }
+        for code in self.boards.values().filter_map(reason) {
+            *reasons.entry(code.as_str()).or_default() += 1;
         }
         reasons
     }
@@ -162,11 +183,14 @@ mod tests {
             ("c", Ok(true)),
             ("d", Err(FailureCode::NoAnswer)),
             ("e", Err(FailureCode::NoAnswer)),
+            ("f", Err(FailureCode::PulledOut)),
         ] {
             shift.take(key, None, &ended(result));
         }
-        assert_eq!((shift.boards(), shift.passed(), shift.already()), (5, 3, 1));
+        assert_eq!((shift.boards(), shift.passed(), shift.already()), (6, 3, 1));
         assert_eq!(shift.failed(), [("no-answer".to_owned(), 2)].into());
+        assert_eq!(shift.unfinished(), [("pulled-out".to_owned(), 1)].into());
+        assert_eq!(shift.outcome(), Some(FailureCode::PartlyFailed));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::{
     view::{Paint, Size, View, spinner},
 };
 use crate::{
-    bench::{BenchEvent, LeftAlone, Shift, Stopping, Waiting},
+    bench::{BenchEvent, LeftAlone, Shift, Stopping, Waiting, is_unfinished},
     model::{Action, DeviceId, Event, EventKind, FailureCode, Summary, clean, redact},
 };
 
@@ -151,14 +151,14 @@ fn waiting_text(why: Waiting) -> &'static str {
     }
 }
 
-/// What a board waits for whose run has ended and will be tried again: that is no verdict.
+/// What a board waits for whose run has ended without a verdict.
 fn no_verdict(kind: &EventKind) -> Option<&'static str> {
     let EventKind::RunEnded { result: Err(failure), .. } = kind else { return None };
-    match failure.code {
-        FailureCode::PulledOut => Some(PULLED_OUT),
-        FailureCode::LedgerUnusable => Some(waiting_text(Waiting::Ledger)),
-        _ => None,
-    }
+    is_unfinished(failure.code).then_some(match failure.code {
+        FailureCode::PulledOut => PULLED_OUT,
+        FailureCode::LedgerUnusable => waiting_text(Waiting::Ledger),
+        _ => "stopped: it goes on when it is plugged in again",
+    })
 }
 
 fn left_alone_text(why: LeftAlone) -> &'static str {
@@ -233,9 +233,15 @@ fn shift_lines(shift: &Shift) -> Vec<String> {
         some => format!("  ({some} done before)"),
     };
     lines.push(format!("  passed  {:>4}{already}", shift.passed()));
-    let failed = shift.failed();
-    lines.push(format!("  failed  {:>4}", failed.values().sum::<usize>()));
-    lines.extend(failed.iter().map(|(reason, count)| format!("    {count:>4}  {reason}")));
+    let mut by_reason = |what: &str, reasons: BTreeMap<String, usize>| {
+        lines.push(format!("  {what}  {:>4}", reasons.values().sum::<usize>()));
+        lines.extend(reasons.iter().map(|(reason, count)| format!("    {count:>4}  {reason}")));
+    };
+    by_reason("failed", shift.failed());
+    let unfinished = shift.unfinished();
+    if !unfinished.is_empty() {
+        by_reason("not finished", unfinished);
+    }
     if let Some((step, times)) = shift.slowest() {
         let board = times.board.as_ref().map(|id| format!("\n           ({id})")).unwrap_or_default();
         let (mean, longest) = (seconds(times.mean()), seconds(times.longest));
@@ -868,7 +874,8 @@ mod tests {
                 &inbox.recv().unwrap(),
             );
         };
-        for code in [FailureCode::NotVerified, FailureCode::NotVerified, FailureCode::NoAnswer] {
+        use FailureCode as F;
+        for code in [F::NotVerified, F::NotVerified, F::NoAnswer, F::PulledOut] {
             let result = Err(Arc::new(Failure::new(code, "no")));
             take(
                 &fastrand::u64(..).to_string(),
@@ -883,7 +890,7 @@ mod tests {
         assert_eq!(
             shift_lines(&shift)[1..].join("\n"),
             "  passed     0\n  failed     3\n       1  no-answer\n       2  not-verified\n  \
-             slowest  verify: 9.6 s on average, 9.6 s at most\n           (3b0021001747353236343033)"
+             not finished     1\n       1  pulled-out\n  slowest  verify: 9.6 s on average, 9.6 s at most\n           (3b0021001747353236343033)"
         );
     }
 }

@@ -31,6 +31,20 @@ async fn a_board_that_is_pulled_out_goes_on_when_it_is_back_in_another_socket() 
 }
 
 #[tokio::test]
+async fn a_board_that_is_pulled_out_and_not_back_at_the_end_has_not_failed() {
+    let floor = Floor::new().await;
+    let gate = floor.bench.cloud.gate("POST /v1/products/1319/device_claims").unwrap();
+    let board = floor.plug(0);
+    let mut shift = floor.shift().with(&["--blip", "1s"]).start();
+    guarded(gate.arrived()).await;
+    drop(board);
+    until(&mut shift, is_end_of(0)).await;
+    shift.interrupt();
+    let sum = whole(shift).await.is(3, 0, 0, json!({}));
+    assert_eq!(sum.last["unfinished"], json!({"pulled-out": 1}));
+}
+
+#[tokio::test]
 async fn a_board_that_only_starts_anew_is_no_new_board() {
     let floor = Floor::new().await;
     let gate = floor.bench.cloud.gate("POST /v1/products/1319/device_claims").unwrap();

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use provision::{model::DeviceId, record::RunQuery, sim::photon::PhotonConfig};
+use provision::{
+    model::DeviceId,
+    record::{Outcome, RunQuery},
+    sim::photon::PhotonConfig,
+};
 use serde_json::{Value, json};
 use sqlx::{Connection, SqliteConnection};
 
@@ -106,6 +110,49 @@ async fn a_ledger_that_cannot_be_written_stops_new_boards_and_says_so() {
     assert!(sum.events("trouble").iter().any(|event| event["why"].is_null()));
     drop(first);
     floor.agrees([0, 1]).await;
+}
+
+#[tokio::test]
+async fn a_board_that_could_not_write_a_ledger_which_is_well_again_is_tried_again_and_no_alarm() {
+    let floor = Floor::new().await;
+    let gate = floor.bench.cloud.gate("POST /v1/products/1319/device_claims").unwrap();
+    let _board = floor.plug(0);
+    let mut shift = floor.shift().with(&["--count", "1"]).start();
+    guarded(gate.arrived()).await;
+    let mut file = SqliteConnection::connect(&format!("sqlite://{}", floor.ledger)).await.unwrap();
+    // The bench itself can write at any time, and the board cannot.
+    sqlx::raw_sql("ALTER TABLE intents RENAME TO away").execute(&mut file).await.unwrap();
+    gate.open();
+    for _ in 0..2 {
+        assert_eq!(until(&mut shift, is("result")).await["error"]["code"], "ledger-unusable");
+    }
+    sqlx::raw_sql("ALTER TABLE away RENAME TO intents").execute(&mut file).await.unwrap();
+    let sum = whole(shift).await.is(0, 1, 0, json!({}));
+    assert_eq!(sum.events("trouble"), [&Value::Null; 0]);
+    floor.agrees([0]).await;
+}
+
+#[tokio::test]
+async fn a_board_that_waits_for_the_ledger_at_the_end_has_not_failed_and_its_run_has_its_end() {
+    let floor = Floor::new().await;
+    let gate = floor.bench.cloud.gate("POST /v1/products/1319/device_claims").unwrap();
+    let _board = floor.plug(0);
+    let mut shift = floor.shift().start();
+    guarded(gate.arrived()).await;
+    let mut file = SqliteConnection::connect(&format!("sqlite://{}", floor.ledger)).await.unwrap();
+    // The bench itself can write at any time, and the run neither what it is about to do nor its end.
+    sqlx::raw_sql("ALTER TABLE leases RENAME TO away").execute(&mut file).await.unwrap();
+    gate.open();
+    until(&mut shift, |event| event["event"] == "waiting" && event["why"] != "free-lane").await;
+    sqlx::raw_sql("ALTER TABLE away RENAME TO leases").execute(&mut file).await.unwrap();
+    shift.interrupt();
+    let sum = whole(shift).await;
+    // It may have been taken up once more just before.
+    let fate = (sum.last["passed"].clone(), sum.last["failed"].clone(), sum.last["unfinished"].clone());
+    let waits = (json!(0), json!({}), json!({"ledger-unusable": 1}));
+    assert!(fate == waits || fate == (json!(1), json!({}), json!({})), "{fate:?}");
+    let runs = floor.open_ledger().runs(&RunQuery::default()).await.unwrap();
+    assert!(runs.iter().all(|run| run.outcome == Outcome::Failed || fate != waits), "{runs:?}");
 }
 
 #[tokio::test]

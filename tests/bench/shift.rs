@@ -150,7 +150,8 @@ async fn the_second_ctrl_c_ends_them_too_and_leaves_them_tidy() {
     shift.interrupt();
     until(&mut shift, is("stopping")).await;
     shift.interrupt();
-    whole(shift).await.is(3, 0, 0, json!({"interrupted": 1}));
+    let sum = whole(shift).await.is(3, 0, 0, json!({}));
+    assert_eq!(sum.last["unfinished"], json!({"interrupted": 1}));
     drop(open(&board).await);
     guarded(board.wait_for(|state| state.mode == Mode::Running)).await;
     gate.open();
@@ -167,7 +168,6 @@ async fn a_shift_is_over_when_its_time_is() {
 }
 
 #[tokio::test]
-#[tokio::test]
 async fn a_board_whose_port_another_program_has_waits_for_it_and_has_not_failed() {
     let floor = Floor::new().await;
     let board = floor.plug(0);
@@ -182,6 +182,7 @@ async fn a_board_whose_port_another_program_has_waits_for_it_and_has_not_failed(
     floor.agrees([0]).await;
 }
 
+#[tokio::test]
 async fn a_place_that_is_no_hub_is_no_place_to_work() {
     let floor = Floor::new().await;
     let run = floor.bench.provision().with(&["bench", "--any", "--usb-dir", "/no/such/hub"]);
