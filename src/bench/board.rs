@@ -171,7 +171,7 @@ pub(super) async fn work(
         Err(failure) => is_untouched(failure),
     };
     if let Some(order) = wanted.order.take_if(|_| gives_back) {
-        match bench.ledger.give_back_order(&order.id).await {
+        match bench.ledger.give_back_order(&order).await {
             Ok(()) => task.leash.gave_back.store(true, Ordering::Relaxed),
             Err(error) => tracing::warn!(%error, "the order is not given back in the ledger"),
         }

@@ -47,6 +47,8 @@ pub(super) struct Inner {
     /// is not used again, and what was under way on it is undone.
     session: Mutex<Option<Session>>,
     is_current: AtomicBool,
+    /// Since when it is out of reach.
+    away_since: std::sync::Mutex<Option<Instant>>,
     pub(super) renewing: std::sync::Mutex<Option<AbortHandle>>,
 }
 
@@ -61,10 +63,10 @@ impl Drop for Inner {
 
 impl Ledger {
     /// How long a ledger that is out of reach, or busy, is waited for: a database server restarts
-    /// in a few seconds.
+    /// in a few seconds. One that has been away for longer is asked once, and not waited for again.
     pub const PATIENCE: Duration = Duration::from_secs(20);
     /// For one try, so that a connection that died in silence is left for a new one.
-    const ONE_TRY: Duration = Duration::from_secs(10);
+    pub const ONE_TRY: Duration = Duration::from_secs(10);
 
     /// A ledger at this place. Nothing is opened before the first use.
     pub fn new(location: Location, who: Who) -> Self {
@@ -81,6 +83,7 @@ impl Ledger {
                 patience,
                 session: Mutex::new(None),
                 is_current: AtomicBool::new(false),
+                away_since: std::sync::Mutex::new(None),
                 renewing: std::sync::Mutex::new(None),
             }),
         }
@@ -107,16 +110,23 @@ impl Ledger {
     where
         F: Future<Output = Result<T, Trouble>>,
     {
-        let give_up = Instant::now() + self.inner.patience;
+        let begun = Instant::now();
         let mut pause = Duration::from_millis(20);
         loop {
+            let tried = Instant::now();
             let trouble = match timeout(Self::ONE_TRY, work()).await {
-                Ok(Ok(done)) => return Ok(done),
+                Ok(Ok(done)) => {
+                    *self.away_since() = None;
+                    return Ok(done);
+                }
                 Ok(Err(Trouble::Final(failure))) => return Err(failure),
                 Ok(Err(Trouble::Database(error))) => error,
                 Err(_) => sqlx::Error::Io(io::ErrorKind::TimedOut.into()),
             };
-            if !passes(&trouble) || Instant::now() + pause > give_up {
+            let passes = passes(&trouble);
+            // For all who ask: else each thing that is to be written waits as long again.
+            let since = if passes { *self.away_since().get_or_insert(tried) } else { begun };
+            if !passes || Instant::now() + pause > since.min(begun) + self.inner.patience {
                 let detail = format!("the ledger {} cannot be {what}", self.inner.location);
                 return Err(
                     Failure::new(FailureCode::LedgerUnusable, redact(&detail)).because(Said::of(&trouble))
@@ -126,6 +136,10 @@ impl Ledger {
             sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
             pause = (pause * 2).min(Duration::from_secs(1));
         }
+    }
+
+    fn away_since(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.inner.away_since.lock().unwrap_or_else(|e| e.into_inner())
     }
 
     /// Begins a transaction that changes something, on the one connection.
@@ -192,9 +206,10 @@ impl Ledger {
 
 /// WAL: readers are not held up by the writer. FULL: what was committed outlives a loss of power.
 const SQLITE: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;";
-/// Nobody waits for ever, on either side.
+/// Nobody waits for ever, on either side; and what a bench had locked when its cable was pulled is free
+/// again before another one's patience ends.
 const POSTGRES: &str = "SET statement_timeout = '8s'; SET lock_timeout = '5s'; \
-     SET idle_in_transaction_session_timeout = '30s'; SET client_min_messages = 'warning'";
+     SET idle_in_transaction_session_timeout = '10s'; SET client_min_messages = 'warning'";
 
 /// The ledger holds who works for whom: it is for this user only, and so are SQLite's files beside it,
 /// which take over its mode.

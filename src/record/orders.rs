@@ -180,14 +180,15 @@ impl Ledger {
         .await
     }
 
-    /// Takes an order off a board that nothing was done to, so that the next one can have it. One that
-    /// names its board, or is done, stays.
-    pub async fn give_back_order(&self, id: &str) -> Result<(), Failure> {
+    /// Takes an order off its board, which nothing was done to, so that the next one can have it. One that
+    /// names its board, is done, or is another board's by now, stays.
+    pub async fn give_back_order(&self, order: &Order) -> Result<(), Failure> {
         self.working("written", || async {
             let mut work = self.transaction().await?;
             let sql = "UPDATE orders SET bound_to = NULL, state = 'open' \
-                 WHERE id = $1 AND device_id IS NULL AND state <> 'done'";
-            sqlx::query(sql).bind(id.to_owned()).execute(work.on()).await?;
+                 WHERE id = $1 AND bound_to = $2 AND device_id IS NULL AND state <> 'done'";
+            let update = sqlx::query(sql).bind(order.id.clone()).bind(order.bound_to.clone());
+            update.execute(work.on()).await?;
             work.commit().await
         })
         .await

@@ -357,9 +357,12 @@ impl Journal for Recording {
                     let lease =
                         leases::take(&mut work, &self.ledger().inner, device_id, self.id().as_str()).await?;
                     if lease == Lease::Ours {
-                        let sql = "UPDATE runs SET device_id = $1, customer = $2 WHERE id = $3";
-                        let update = sqlx::query(sql).bind(device_id.to_string());
-                        update.bind(customer.clone()).bind(self.name()).execute(work.on()).await?;
+                        // Whoever had it until now took this run for one that never ends.
+                        let sql = "UPDATE runs SET device_id = $1, customer = $2, outcome = $3, \
+                             settled_by = NULL WHERE id = $4";
+                        let update = sqlx::query(sql).bind(device_id.to_string()).bind(customer.clone());
+                        let update = update.bind(Outcome::Incomplete.as_str()).bind(self.name());
+                        update.execute(work.on()).await?;
                     }
                     self.keep(work).await?;
                     Ok(lease)
@@ -442,8 +445,8 @@ impl Recording {
                 // A run that ends before it has its board keeps the one that was meant.
                 let sql = "UPDATE runs SET ended = $1, outcome = $2, failure_code = $3, failure_step = $4, \
                      detail = $5, device_id = COALESCE($6, device_id), product = $7, \
-                     customer = COALESCE($8, customer), settled_by = NULL WHERE id = $9";
-                sqlx::query(sql)
+                     customer = COALESCE($8, customer), settled_by = NULL WHERE id = $9 AND ended IS NULL";
+                let ended = sqlx::query(sql)
                     .bind(stamp(end.at))
                     .bind(end.outcome.as_str())
                     .bind(end.failure_code.clone())
@@ -455,6 +458,10 @@ impl Recording {
                     .bind(self.name())
                     .execute(work.on())
                     .await?;
+                // Written before, though the answer was lost: another run may have the device since.
+                if ended.rows_affected() == 0 {
+                    return work.commit().await;
+                }
                 if let Some(device_id) = &end.device_id {
                     let sql = "UPDATE runs SET outcome = $1, settled_by = $2 \
                          WHERE device_id = $3 AND outcome = $4 AND id <> $2";

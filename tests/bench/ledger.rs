@@ -1,6 +1,6 @@
 //! One ledger for several benches, and one that cannot be used for a while.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use provision::{
     model::DeviceId,
@@ -76,6 +76,62 @@ async fn a_database_that_restarts_in_the_middle_costs_no_board() {
     cluster.start_again();
     whole(shift).await.is(0, 8, 0, json!({}));
     floor.agrees(0..8).await;
+}
+
+#[tokio::test]
+async fn a_cable_that_is_pulled_and_put_back_costs_no_board_and_uses_no_order_twice() {
+    const BOARDS: usize = 8;
+    let Some(cluster) = Cluster::shared() else { return };
+    let (url, cable) = cluster.database_over_tcp();
+    let mut floor = Floor { ledger: url, ..Floor::new().await };
+    let rows: String = (0..BOARDS).map(|n| format!("customer-{n}@b.example\n")).collect();
+    let orders = floor.file("orders.csv", &format!("customer\n{rows}"));
+    let _boards: Vec<_> = (0..BOARDS).map(|n| floor.plug(n)).collect();
+    let which = ["--any", "--orders", orders.to_str().unwrap(), "--count", "8", "--slots", "4"];
+    let mut shift = floor.shift_of(&which).start();
+    // Some have passed by then, some are under way, and some wait.
+    until(&mut shift, is("result")).await;
+    cable.pull();
+    let trouble = until(&mut shift, is("trouble")).await;
+    assert_eq!(trouble["with"], "NO NEW BOARDS");
+    assert!(trouble["why"].is_string(), "{trouble}");
+    cable.put_back_for_new_ones();
+    let sum = whole(shift).await.is(0, BOARDS, 0, json!({}));
+    assert!(sum.events("trouble").last().unwrap()["why"].is_null(), "{}", sum.last);
+    floor.ledger = cluster.beside(&floor.ledger);
+    let owners = floor.owners();
+    assert_eq!(owners.values().collect::<BTreeSet<_>>().len(), BOARDS);
+    floor.ledger_agrees(&owners).await;
+    // What the bench had said of those that had passed is so.
+    for passed in sum.events("result").iter().filter(|result| result["ok"] == true) {
+        assert!(owners.contains_key(passed["device_id"].as_str().unwrap()), "{passed}");
+    }
+    let orders = floor.open_ledger().orders("orders.csv").await.unwrap();
+    let used: BTreeMap<_, _> =
+        orders.into_iter().map(|order| (order.bound_to.unwrap(), order.customer.unwrap())).collect();
+    assert_eq!(used, owners);
+}
+
+#[tokio::test]
+async fn a_bench_whose_cable_is_pulled_can_be_ended() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let (url, cable) = cluster.database_over_tcp();
+    let floor = Floor { ledger: url, ..Floor::new().await };
+    let gate = floor.bench.cloud.gate("POST /v1/products/1319/device_claims").unwrap();
+    let _board = floor.plug(0);
+    let mut shift = floor.shift().start();
+    guarded(gate.arrived()).await;
+    cable.pull();
+    shift.interrupt();
+    until(&mut shift, is("stopping")).await;
+    shift.interrupt();
+    let sum = whole(shift).await;
+    assert_eq!(sum.last["passed"], 0, "{}", sum.last);
+    cable.put_back();
+    // The run is incomplete, and is settled when its board comes back.
+    gate.open();
+    whole(floor.shift().with(&["--count", "1"]).start()).await.is(0, 1, 0, json!({}));
+    floor.agrees([0]).await;
 }
 
 #[tokio::test]

@@ -7,6 +7,9 @@
 #[path = "../run/bench.rs"]
 mod bench;
 #[allow(dead_code)]
+#[path = "../record/cable.rs"]
+mod cable;
+#[allow(dead_code)]
 #[path = "../record/cluster.rs"]
 mod cluster;
 

@@ -10,6 +10,8 @@ use std::{
 
 use tempfile::TempDir;
 
+use crate::cable::Cable;
+
 pub struct Cluster {
     bin: PathBuf,
     directory: TempDir,
@@ -65,6 +67,22 @@ impl Cluster {
 
     /// The address of a new, empty database.
     pub fn database(&self) -> String {
+        format!("postgres:///{}?user=postgres&host={}", self.new_database(), self.sockets().display())
+    }
+
+    /// The same, over TCP, and the cable to it.
+    pub fn database_over_tcp(&self) -> (String, Cable) {
+        let cable = Cable::to(self.sockets().join(".s.PGSQL.5432"));
+        (format!("postgres://postgres@127.0.0.1:{}/{}", cable.port(), self.new_database()), cable)
+    }
+
+    /// The way to the same database that no cable is part of.
+    pub fn beside(&self, url: &str) -> String {
+        let (_, name) = url.rsplit_once('/').unwrap();
+        format!("postgres:///{name}?user=postgres&host={}", self.sockets().display())
+    }
+
+    fn new_database(&self) -> String {
         let name = format!("d{:016x}", fastrand::u64(..));
         let made = Command::new(self.bin.join("psql"))
             .arg("-h")
@@ -74,7 +92,7 @@ impl Cluster {
             .output()
             .unwrap();
         assert!(made.status.success(), "{made:?}");
-        format!("postgres:///{name}?user=postgres&host={}", self.sockets().display())
+        name
     }
 
     /// All that is in a database, as text.

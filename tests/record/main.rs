@@ -5,11 +5,13 @@
 #[allow(dead_code)]
 #[path = "../run/bench.rs"]
 mod bench;
+mod cable;
 mod checker;
 mod cluster;
 mod commands;
 mod full_disk;
 mod killed;
+mod outage;
 mod place;
 mod restart;
 mod suite;

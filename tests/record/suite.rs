@@ -20,6 +20,7 @@ on_both! {
     a_later_run_settles_one_that_never_ended
     an_end_that_was_not_taken_is_written_later
     one_run_at_a_time_has_a_device
+    a_run_that_waits_for_its_turn_is_not_one_that_never_ended
     orders_are_the_same_however_often_they_are_read
     an_order_is_never_used_twice
     benches_count_each_other
@@ -235,11 +236,22 @@ async fn one_run_at_a_time_has_a_device(place: Place) {
     assert_eq!(story(&left, &second).await.intents, []);
 }
 
-fn order(customer: &str) -> NewOrder {
+async fn a_run_that_waits_for_its_turn_is_not_one_that_never_ended(place: Place) {
+    let (left, right) = (place.ledger("left"), place.ledger("right"));
+    let second = Recording::new(&right, None);
+    second.begin(&Job { device_id: Some(id()), ..job() }, Part::Whole).await.unwrap();
+    let first = begun(&left).await;
+    first.end(&Ok(summary())).await.unwrap();
+    second.take(&id(), &|_| unreachable!("the first has ended")).await.unwrap();
+    let told = story(&left, &second).await.run;
+    assert_eq!((told.outcome, told.settled_by), (Outcome::Incomplete, None));
+}
+
+pub fn order(customer: &str) -> NewOrder {
     NewOrder { customer: Some(customer.into()), ..NewOrder::default() }
 }
 
-fn device(n: usize) -> DeviceId {
+pub fn device(n: usize) -> DeviceId {
     DeviceId::parse(&format!("{n:024x}")).unwrap()
 }
 
