@@ -684,6 +684,11 @@ pub(super) fn lost(name: &str, error: &reqwest::Error) -> Trouble {
     Trouble::on_the_way(name, Again::IfRepeatable, format!("the connection was lost: {cause}"))
 }
 
+/// Why there is no secure connection, if that is what an I/O error is about.
+pub(crate) fn not_secure(error: &io::Error) -> Option<Cow<'static, str>> {
+    tls_refusal(error).map(tls_words)
+}
+
 /// A certificate does not get better by asking again. An I/O error does not name the error that it
 /// holds as its source, and may hold another of its kind.
 fn tls_refusal<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {

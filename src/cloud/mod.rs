@@ -114,6 +114,7 @@ pub use devices::{DeviceRecord, Fleet};
 pub use error::CloudError;
 pub use events::{EventStream, Sign, Watch};
 pub use http::RetryNotice;
+pub(crate) use http::not_secure;
 pub use import::Import;
 pub use list::Listed;
 pub use login::{HalfLogin, LogIn, Login, LoginStore};

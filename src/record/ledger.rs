@@ -1,6 +1,6 @@
 use std::{
     fs, io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc, Once, OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -18,7 +18,10 @@ use tokio::{
 use url::Url;
 
 use super::{Location, location::PostgresUrl, schema};
-use crate::model::{Failure, FailureCode, clean, redact};
+use crate::{
+    cloud::not_secure,
+    model::{Failure, FailureCode, clean, redact},
+};
 
 /// Who writes into a ledger.
 #[derive(Debug, Clone)]
@@ -187,19 +190,24 @@ impl Ledger {
                 let made = tokio::task::spawn_blocking(move || file_url(&path)).await;
                 (made.unwrap_or_else(|e| Err(io::Error::other(e)))?, SQLITE)
             }
-            Location::Postgres(url) => (database_url(url)?, POSTGRES),
+            Location::Postgres(url) => {
+                let files = url.files();
+                let opened = tokio::task::spawn_blocking(move || can_be_read(&files)).await;
+                opened.unwrap_or_else(|e| Err(io::Error::other(e)))?;
+                (database_url(url)?, POSTGRES)
+            }
         };
         let options = AnyConnectOptions::from_url(&url)?.disable_statement_logging();
         let mut connection = options.connect().await?;
         sqlx::raw_sql(settings).execute(&mut connection).await?;
-        if !self.inner.is_current.load(Ordering::Relaxed) {
+        if !self.inner.is_current.load(Ordering::Relaxed) && !schema::is_current(&mut connection).await {
             let lock = match self.inner.location {
                 Location::File(_) => None,
                 Location::Postgres(_) => Some(schema::LOCK),
             };
             schema::migrate(&mut connection, self.writing(), lock, &self.inner.location).await?;
-            self.inner.is_current.store(true, Ordering::Relaxed);
         }
+        self.inner.is_current.store(true, Ordering::Relaxed);
         Ok(connection)
     }
 }
@@ -234,6 +242,15 @@ fn private_dir(directory: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(directory)
+}
+
+/// Of a file that is missing the driver would not say which one.
+fn can_be_read(files: &[(&str, PathBuf)]) -> io::Result<()> {
+    for (parameter, path) in files {
+        let named = |e| io::Error::other(format!("{parameter} {}: {e}", path.display()));
+        fs::File::open(path).map_err(named)?;
+    }
+    Ok(())
 }
 
 fn database_url(url: &PostgresUrl) -> Result<Url, Trouble> {
@@ -354,7 +371,8 @@ impl From<Failure> for Trouble {
 /// Whether another try may go better: the way to the database broke, or others were quicker.
 fn passes(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Io(error) => not_secure(error).is_none(),
+        sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
         sqlx::Error::Database(said) => {
             let code = said.code().unwrap_or_default();
             match said.try_downcast_ref::<sqlx::sqlite::SqliteError>() {
@@ -384,13 +402,37 @@ struct Said(String);
 impl Said {
     fn of(error: &sqlx::Error) -> Self {
         let text = match error {
-            sqlx::Error::Database(said) => said.message().to_owned(),
-            sqlx::Error::Io(error) => error.to_string(),
-            sqlx::Error::Configuration(error) => error.to_string(),
+            sqlx::Error::Database(said) => match advice(&said.code().unwrap_or_default()) {
+                Some(advice) => format!("{} ({advice})", said.message()),
+                None => said.message().to_owned(),
+            },
+            sqlx::Error::Io(error) => match not_secure(error) {
+                Some(why) => {
+                    format!("no secure connection: {why} (sslrootcert=FILE in the URL names an authority)")
+                }
+                None => error.to_string(),
+            },
+            sqlx::Error::Configuration(error) | sqlx::Error::Tls(error) => error.to_string(),
             other => other.to_string(),
         };
         Self(clean(&text))
     }
+}
+
+/// What mends a refusal of PostgreSQL's.
+fn advice(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "28P01" => {
+            "its password is taken from PGPASSWORD, a .pgpass file of mode 0600, or the URL in PROVISION_LEDGER \
+             or a private config file"
+        }
+        "3D000" => "make it with createdb; the tables are made at the first use",
+        "42501" => {
+            "the first to use a ledger makes its tables: GRANT CREATE ON SCHEMA public; later ones need SELECT, \
+             INSERT, UPDATE and DELETE, or SELECT to read"
+        }
+        _ => return None,
+    })
 }
 
 /// So many letters and digits that nobody takes for others.

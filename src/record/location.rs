@@ -33,6 +33,18 @@ impl Location {
             None => return Ok(Self::File(PathBuf::from(text))),
         }
         let mut url = Url::parse(text).map_err(|_| invalid("looks like postgres://user@host/database"))?;
+        // A part of a password, else, that would be shown.
+        if url.fragment().is_some() || url.path().contains('@') {
+            return Err(invalid("has its password's /, ? and # written as %2F, %3F and %23"));
+        }
+        let of = |keys: &[&str]| url.query_pairs().find(|(key, _)| keys.contains(&&**key)).map(|(_, v)| v);
+        if url.query_pairs().any(|(key, _)| !KNOWN.contains(&&*key)) {
+            return Err(invalid(&format!("has no parameters but {}", KNOWN.join(", "))));
+        }
+        let is_checked = of(&["sslmode"]).is_some_and(|mode| mode.starts_with("verify-"));
+        if of(&["sslrootcert"]).is_some() && !is_checked {
+            return Err(invalid("has an sslrootcert that nobody looks at without sslmode=verify-full"));
+        }
         let secrets: Vec<_> = url.password().map(str::to_owned).into_iter().chain(in_query(&url)).collect();
         // As it is written, and as it goes over the wire.
         for secret in &secrets {
@@ -53,10 +65,37 @@ impl Location {
     }
 }
 
+/// The parameters of a database's address that mean something here. The driver passes over others, also one
+/// that was to make the connection safe.
+const KNOWN: [&str; 12] = [
+    "application_name",
+    "dbname",
+    "host",
+    "hostaddr",
+    "options",
+    "password",
+    "port",
+    "sslcert",
+    "sslkey",
+    "sslmode",
+    "sslrootcert",
+    "user",
+];
+
 impl PostgresUrl {
     /// With its password, for the driver alone.
     pub(super) fn expose(&self) -> &str {
         self.whole.expose_secret()
+    }
+
+    /// The files that it names, and in which parameters.
+    pub(super) fn files(&self) -> Vec<(&'static str, PathBuf)> {
+        let Ok(url) = Url::parse(self.expose()) else { return Vec::new() };
+        let file = |name: &'static str| {
+            let (_, path) = url.query_pairs().find(|(key, _)| key == name)?;
+            Some((name, PathBuf::from(path.into_owned())))
+        };
+        ["sslrootcert", "sslcert", "sslkey"].into_iter().filter_map(file).collect()
     }
 }
 
@@ -112,5 +151,25 @@ mod tests {
             assert_eq!(Location::parse(bad).is_ok(), bad == "postgres://", "{bad}");
         }
         assert!(!Location::holds_password("postgres://ann@db.example/ledger"));
+    }
+
+    #[test]
+    fn what_could_be_a_part_of_a_password_or_makes_nothing_safe_is_refused() {
+        for bad in [
+            "postgres://ann:12/34@db.example/ledger",
+            "postgres://ann:12#34@db.example/ledger",
+            "postgres://ann:12?34@db.example/ledger",
+            "postgres://ann@db.example/ledger?sslmod=verify-full",
+            "postgres://ann@db.example/ledger?sslmode=require&sslrootcert=/ca.pem",
+            "postgres://ann@db.example/ledger?sslrootcert=/ca.pem",
+        ] {
+            let refused = Location::parse(bad).unwrap_err().to_string();
+            assert!(!refused.contains("34"), "{refused}");
+        }
+        for good in
+            ["sslmode=verify-full&sslrootcert=/ca.pem", "sslmode=verify-ca", "host=/run/postgresql&user=ann"]
+        {
+            assert!(Location::parse(&format!("postgres://db.example/ledger?{good}")).is_ok(), "{good}");
+        }
     }
 }

@@ -13,6 +13,13 @@ const MIGRATIONS: [&str; 3] = [
 /// Only one may migrate at a time; whatever number, as long as every version takes the same.
 pub(super) const LOCK: &str = "SELECT pg_advisory_xact_lock(7077888219)";
 
+/// Whether nothing is missing, which is found out without a right to change anything.
+pub(super) async fn is_current(connection: &mut AnyConnection) -> bool {
+    let asked = sqlx::query("SELECT MAX(version) AS version FROM ledger_schema").fetch_one(connection).await;
+    let has = asked.ok().and_then(|row| row.try_get::<Option<i64>, _>("version").ok().flatten());
+    has.is_some_and(|has| usize::try_from(has) == Ok(MIGRATIONS.len()))
+}
+
 /// Applies what is missing, all or nothing. A schema from the future is refused.
 pub(super) async fn migrate(
     connection: &mut AnyConnection,

@@ -2,6 +2,7 @@
 
 use std::{
     env, fs, io,
+    net::TcpListener,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
@@ -11,6 +12,11 @@ use std::{
 use tempfile::TempDir;
 
 use crate::cable::Cable;
+
+/// How to reach a server over TCP.
+pub struct Door {
+    pub port: u16,
+}
 
 pub struct Cluster {
     bin: PathBuf,
@@ -39,6 +45,36 @@ impl Cluster {
 
     /// None where there is no PostgreSQL, which is said; where the whole suite must run, that is a failure.
     pub fn start() -> Option<Self> {
+        Self::start_with(|_| String::new())
+    }
+
+    /// One that also lets in over TCP, with TLS and a password.
+    pub fn with_door(certificate: &str, key: &str) -> Option<(Self, Door)> {
+        // The server cannot choose a port by itself; a free one is still free a moment later.
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let options = |directory: &Path| {
+            let file = |name: &str, text: &str| {
+                let path = directory.join(name);
+                fs::write(&path, text).unwrap();
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+                path
+            };
+            let files = [
+                file("server.crt", certificate),
+                file("server.key", key),
+                file("hba.conf", "local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n"),
+            ];
+            as_server(&[&files[0], &files[1], &files[2]]);
+            let [certificate, key, hba] = files.map(|file| file.display().to_string());
+            format!(
+                " -c listen_addresses=127.0.0.1 -c port={port} -c ssl=on -c ssl_cert_file='{certificate}' \
+                 -c ssl_key_file='{key}' -c hba_file='{hba}'"
+            )
+        };
+        Some((Self::start_with(options)?, Door { port }))
+    }
+
+    fn start_with(more: impl FnOnce(&Path) -> String) -> Option<Self> {
         let Some(bin) = bin() else {
             assert!(env::var_os("CI").is_none(), "PostgreSQL is missing: install `postgresql`");
             eprintln!("PostgreSQL is missing, so its tests are skipped");
@@ -50,8 +86,9 @@ impl Cluster {
         let sockets = directory.path().join("s");
         fs::create_dir(&sockets).unwrap();
         let options = format!(
-            "-c listen_addresses='' -c unix_socket_directories='{}' -c fsync=off -c max_connections=200",
-            sockets.display()
+            "-c listen_addresses='' -c unix_socket_directories='{}' -c fsync=off -c max_connections=200{}",
+            sockets.display(),
+            more(directory.path())
         );
         let mut command = as_server(&[directory.path(), &sockets]);
         command.args(["sh", "-c", GUARDIAN, "guardian"]).arg(&bin).arg(directory.path()).arg(options);
@@ -84,15 +121,23 @@ impl Cluster {
 
     fn new_database(&self) -> String {
         let name = format!("d{:016x}", fastrand::u64(..));
-        let made = Command::new(self.bin.join("psql"))
+        self.execute("postgres", &format!("CREATE DATABASE {name}"));
+        name
+    }
+
+    /// Does this in a database.
+    pub fn execute(&self, database: &str, sql: &str) {
+        let socket = fs::read_dir(self.sockets()).unwrap().map(|file| file.unwrap().path());
+        let port = socket.filter_map(|file| Some(file.extension()?.to_owned())).find(|port| port != "lock");
+        let done = Command::new(self.bin.join("psql"))
             .arg("-h")
             .arg(self.sockets())
-            .args(["-U", "postgres", "-qc"])
-            .arg(format!("CREATE DATABASE {name}"))
+            .arg("-p")
+            .arg(port.unwrap())
+            .args(["-U", "postgres", "-d", database, "-qc", sql])
             .output()
             .unwrap();
-        assert!(made.status.success(), "{made:?}");
-        name
+        assert!(done.status.success(), "{done:?}");
     }
 
     /// All that is in a database, as text.

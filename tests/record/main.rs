@@ -9,6 +9,7 @@ mod cable;
 mod checker;
 mod cluster;
 mod commands;
+mod door;
 mod full_disk;
 mod killed;
 mod outage;
