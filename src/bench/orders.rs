@@ -11,18 +11,28 @@ use crate::{
 const NAMED: usize = 10;
 
 /// Reads a table with a head line of `device_id`, `customer`, `name` and `note`, in any order; other
-/// columns are passed over. Either every row names its board, or there is no column for it.
+/// columns are passed over. Either every row names its board, or there is no column for it. Its columns are
+/// separated by commas, or as spreadsheets do it in other countries: by semicolons or tabs.
 ///
 /// # Errors
 ///
 /// `Configuration`, with the lines of the rows that cannot be used.
 pub fn parse_orders(text: &str) -> Result<Vec<NewOrder>, Failure> {
     let text = text.trim_start_matches('\u{feff}');
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(separator(text))
+        .trim(csv::Trim::All)
+        .from_reader(text.as_bytes());
     let head = reader.headers().map_err(|e| refused(&[e.to_string()]))?.clone();
-    let column = |name: &str| head.iter().position(|title| title.eq_ignore_ascii_case(name));
-    let (device_id, customer) = (column("device_id"), column("customer"));
-    let (name, note) = (column("name"), column("note"));
+    let column = |name: &str| {
+        let mut places = head.iter().enumerate().filter(|(_, title)| title.eq_ignore_ascii_case(name));
+        match (places.next(), places.next()) {
+            (_, Some(_)) => Err(refused(&[format!("line 1 has two columns {name}")])),
+            (first, None) => Ok(first.map(|(place, _)| place)),
+        }
+    };
+    let (device_id, customer) = (column("device_id")?, column("customer")?);
+    let (name, note) = (column("name")?, column("note")?);
     if device_id.is_none() && customer.is_none() {
         return Err(refused(&["line 1 has neither a column device_id nor customer".into()]));
     }
@@ -85,6 +95,15 @@ pub fn parse_orders(text: &str) -> Result<Vec<NewOrder>, Failure> {
     }
 }
 
+/// What separates the columns of the first line.
+fn separator(text: &str) -> u8 {
+    let head = text.lines().next().unwrap_or_default().as_bytes();
+    *b",;\t"
+        .iter()
+        .max_by_key(|&&byte| (head.iter().filter(|b| **b == byte).count(), byte == b','))
+        .unwrap_or(&b',')
+}
+
 fn refused(wrong: &[String]) -> Failure {
     let mut detail = format!("the orders cannot be used: {}", wrong[..wrong.len().min(NAMED)].join("; "));
     if wrong.len() > NAMED {
@@ -117,6 +136,21 @@ mod tests {
         assert_eq!(order.device_id.as_ref().unwrap().as_str(), ID);
         assert_eq!(order.customer.as_deref(), Some("a@b.example"));
         assert_eq!((order.name.as_deref(), order.note.as_deref()), (Some("kitchen"), Some("fragile")));
+    }
+
+    #[test]
+    fn tables_of_any_spreadsheet_are_read() {
+        for separator in [",", ";", "\t"] {
+            let text = format!("device_id,customer,name\n{ID},a@b.example,kitchen\n").replace(',', separator);
+            let orders = parse_orders(&text).unwrap();
+            assert_eq!(orders[0].customer.as_deref(), Some("a@b.example"), "{separator:?}");
+        }
+        assert_eq!(parse_orders("customer\na@b.example\n").unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_column_that_is_there_twice_is_refused() {
+        assert!(said("customer,Customer\na@b,c@d\n").contains("line 1 has two columns customer"));
     }
 
     #[test]

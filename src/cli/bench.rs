@@ -163,7 +163,10 @@ impl Ready {
         }
         let settings = given.resolve(&env, &mut secrets)?;
         let orders = match &args.orders {
-            Some(path) => parse_orders(&read(path)?)?,
+            Some(path) => parse_orders(&read(path)?).map_err(|failure| Failure {
+                detail: format!("{}: {}", path.display(), failure.detail),
+                ..failure
+            })?,
             None => Vec::new(),
         };
         let has_default = settings.customer.is_some();

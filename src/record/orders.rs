@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -89,6 +89,8 @@ pub struct Imported {
 }
 
 impl Ledger {
+    const ORDERS_AT_ONCE: usize = 500;
+
     /// Takes in the orders of a source. The same lines of the same source are the same orders, however
     /// often they are read and from wherever; a line that stands there twice is two orders.
     pub async fn import_orders(&self, source: &str, orders: &[NewOrder]) -> Result<Imported, Failure> {
@@ -100,18 +102,37 @@ impl Ledger {
                 (name_of(source, order, *times), order)
             })
             .collect();
-        self.working("written", || async {
-            let mut work = self.transaction().await?;
-            let first = next_position(&mut work, source).await?;
-            let mut imported = Imported::default();
-            for (position, (id, order)) in (first..).zip(&numbered) {
-                match insert(&mut work, source, position, id, order).await? {
-                    true => imported.new += 1,
-                    false => imported.known += 1,
-                }
-            }
+        let mut there = self.order_ids(source).await?;
+        let (known, new): (Vec<_>, Vec<_>) = numbered.into_iter().partition(|(id, _)| there.remove(id));
+        // A long file in one transaction would keep every other run waiting.
+        let mut imported = Imported { new: 0, known: known.len() };
+        for some in new.chunks(Self::ORDERS_AT_ONCE) {
+            let inserted = self
+                .working("written", || async {
+                    let mut work = self.transaction().await?;
+                    let first = next_position(&mut work, source).await?;
+                    let mut inserted = 0;
+                    for (position, (id, order)) in (first..).zip(some) {
+                        // Another bench may read the same file right now.
+                        inserted += usize::from(insert(&mut work, source, position, id, order).await?);
+                    }
+                    work.commit().await?;
+                    Ok(inserted)
+                })
+                .await?;
+            imported.new += inserted;
+            imported.known += some.len() - inserted;
+        }
+        Ok(imported)
+    }
+
+    async fn order_ids(&self, source: &str) -> Result<HashSet<String>, Failure> {
+        self.working("read", || async {
+            let mut work = self.reading().await?;
+            let query = sqlx::query("SELECT id FROM orders WHERE source = $1").bind(source.to_owned());
+            let rows = query.fetch_all(work.on()).await?;
             work.commit().await?;
-            Ok(imported)
+            Ok(rows.iter().map(|row| row.try_get("id")).collect::<Result<_, _>>()?)
         })
         .await
     }

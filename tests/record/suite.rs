@@ -286,6 +286,11 @@ async fn orders_are_the_same_however_often_they_are_read(place: Place) {
         ledger.add_order("scanner", &order("a")).await.unwrap();
     }
     assert_eq!(ledger.orders("scanner").await.unwrap().len(), 2);
+    // More than are written at once.
+    let many: Vec<_> = (0..1201).map(|n| order(&n.to_string())).collect();
+    assert_eq!(ledger.import_orders("many.csv", &many).await.unwrap().new, 1201);
+    let numbers = (0..1201).map(|n: u32| n.to_string()).collect::<Vec<_>>();
+    assert_eq!(customers(ledger.orders("many.csv").await.unwrap()), numbers);
 }
 
 async fn an_order_is_never_used_twice(place: Place) {
