@@ -12,12 +12,12 @@ use super::{
     Style, Wording, json, live, plain,
     plain::action_text,
     put, seconds,
-    text::fit,
+    text::{fit, wrap},
     view::{Paint, Size, View, spinner},
 };
 use crate::{
     bench::{BenchEvent, LeftAlone, Shift, Stopping, Waiting, is_unfinished},
-    model::{Action, DeviceId, Event, EventKind, FailureCode, Summary, clean, redact},
+    model::{Action, DeviceId, Event, EventKind, FailureCode, Step, Summary, clean, redact},
 };
 
 /// Draws a bench's events, on its own thread, until every sender is gone.
@@ -264,20 +264,62 @@ enum State {
         loud: bool,
     },
     LeftAlone(&'static str),
-    Running {
-        text: String,
-        loud: bool,
-    },
+    /// Steps that are under way, the one that was heard of last behind the others.
+    Running(Vec<Doing>),
     Passed {
         took: Duration,
         text: String,
         warned: bool,
+        may_be_updating: bool,
     },
     Failed {
         took: Duration,
         what: String,
         next: String,
     },
+}
+
+struct Doing {
+    step: Step,
+    text: String,
+    loud: bool,
+}
+
+impl State {
+    /// What a board is at that is under way: what a person has to do comes first.
+    fn doing(&self) -> Option<&Doing> {
+        let Self::Running(steps) = self else { return None };
+        steps.iter().rev().find(|doing| doing.loud).or(steps.last())
+    }
+
+    fn is_loud(&self) -> bool {
+        matches!(self, Self::Waiting { loud: true, .. }) || self.doing().is_some_and(|doing| doing.loud)
+    }
+}
+
+impl Lane {
+    fn set(&mut self, state: State, now: Instant) {
+        (self.state, self.since) = (state, now);
+    }
+
+    fn does(&mut self, step: Step, text: String, loud: bool, now: Instant) {
+        if !matches!(self.state, State::Running(_)) {
+            self.set(State::Running(Vec::new()), now);
+        }
+        if let State::Running(steps) = &mut self.state {
+            steps.retain(|doing| doing.step != step);
+            steps.push(Doing { step, text, loud });
+        }
+    }
+
+    /// The last one stands there until the next begins.
+    fn has_done(&mut self, step: Step) {
+        if let State::Running(steps) = &mut self.state
+            && steps.len() > 1
+        {
+            steps.retain(|doing| doing.step != step);
+        }
+    }
 }
 
 /// A bench's boards, in as many lines as there are: failed ones stay visible longest, then those under
@@ -317,10 +359,7 @@ impl BenchLines {
 
     fn set(&mut self, lane: usize, state: State, now: Instant) {
         if let Some(lane) = self.lanes.get_mut(&lane) {
-            if !matches!((&lane.state, &state), (State::Running { .. }, State::Running { .. })) {
-                lane.since = now;
-            }
-            lane.state = state;
+            lane.set(state, now);
         }
     }
 
@@ -334,36 +373,44 @@ impl BenchLines {
         {
             self.left_over.remove(id);
         }
-        let state = match &event.kind {
-            EventKind::DeviceKnown { device_id } => {
-                if let Some(lane) = self.lanes.get_mut(&event.lane) {
-                    lane.device_id = Some(device_id.clone());
-                }
-                return;
-            }
-            EventKind::StepStarted { step } => State::Running { text: step.to_string(), loud: false },
-            EventKind::StepNote { note, .. } | EventKind::StepRetried { note, .. } => {
-                State::Running { text: clean(note), loud: false }
-            }
-            EventKind::StepEnded { .. } => return,
-            EventKind::ActionNeeded { action, .. } => {
-                let text = match action {
-                    Action::HoldSetupButton => "hold SETUP 3 s, until dark blue",
-                    other => action_text(other),
+        match &event.kind {
+            EventKind::RunEnded { result, took, .. } => {
+                self.verdicts.insert(event.lane, result.is_ok());
+                let state = match result {
+                    Ok(summary) => State::Passed {
+                        took: *took,
+                        text: passed_text(summary),
+                        warned: false,
+                        may_be_updating: summary.may_be_updating(),
+                    },
+                    Err(failure) => State::Failed {
+                        took: *took,
+                        what: failure.code.as_str(),
+                        next: (self.wording.hint)(failure),
+                    },
                 };
-                State::Running { text: text.into(), loud: true }
+                self.set(event.lane, state, now);
             }
-            EventKind::RunEnded { result: Ok(summary), took, .. } => {
-                self.verdicts.insert(event.lane, true);
-                State::Passed { took: *took, text: passed_text(summary), warned: false }
+            kind => {
+                let Some(lane) = self.lanes.get_mut(&event.lane) else { return };
+                match kind {
+                    EventKind::DeviceKnown { device_id } => lane.device_id = Some(device_id.clone()),
+                    EventKind::StepStarted { step } => lane.does(*step, step.to_string(), false, now),
+                    EventKind::StepNote { step, note } | EventKind::StepRetried { step, note } => {
+                        lane.does(*step, clean(note), false, now);
+                    }
+                    EventKind::ActionNeeded { step, action } => {
+                        let text = match action {
+                            Action::HoldSetupButton => "hold SETUP 3 s, until dark blue",
+                            other => action_text(other),
+                        };
+                        lane.does(*step, text.into(), true, now);
+                    }
+                    EventKind::StepEnded { step, .. } => lane.has_done(*step),
+                    EventKind::RunEnded { .. } => {}
+                }
             }
-            EventKind::RunEnded { result: Err(failure), took, .. } => {
-                self.verdicts.insert(event.lane, false);
-                let next = (self.wording.hint)(failure);
-                State::Failed { took: *took, what: failure.code.as_str(), next }
-            }
-        };
-        self.set(event.lane, state, now);
+        }
     }
 
     /// The lines above the boards.
@@ -371,7 +418,7 @@ impl BenchLines {
         let count = |is: fn(&State) -> bool| self.lanes.values().filter(|lane| is(&lane.state)).count();
         let passed = self.verdicts.values().filter(|passed| **passed).count();
         let failed = self.verdicts.len() - passed;
-        let running = count(|state| matches!(state, State::Running { .. }));
+        let running = count(|state| matches!(state, State::Running(_)));
         let counts = format!("{passed} passed, {failed} failed, {running} under way");
         let time = clock(now.duration_since(self.begun));
         let room = columns.saturating_sub(counts.len() + time.len() + 4);
@@ -382,6 +429,10 @@ impl BenchLines {
         }
         if let Some(why) = self.stopping {
             lines.push(self.paint.loud(&fit(stopping_text(why), columns)));
+        }
+        if count(|state| matches!(state, State::Passed { may_be_updating: true, .. })) > 0 {
+            let text = "PASS, but do not unplug a board while it is magenta";
+            lines.push(self.paint.loud(&fit(text, columns)));
         }
         if !self.left_over.is_empty() {
             lines.push(self.paint.loud(&left_over_line(&self.left_over, columns)));
@@ -404,12 +455,12 @@ impl BenchLines {
                 (" ".into(), None, if *loud { paint.loud(&text) } else { text.into_owned() })
             }
             State::LeftAlone(text) => (paint.faint("-"), None, paint.faint(&fit(text, room))),
-            State::Running { text, loud } => {
-                let text = fit(text, room);
-                let text = if *loud { paint.loud(&text) } else { text.into_owned() };
+            State::Running(_) => {
+                let text = lane.state.doing().map(|doing| fit(&doing.text, room)).unwrap_or_default();
+                let text = if lane.state.is_loud() { paint.loud(&text) } else { text.into_owned() };
                 (spinner(waited).into(), Some(waited), text)
             }
-            State::Passed { took, text, warned } => {
+            State::Passed { took, text, warned, .. } => {
                 let text = fit(text, room.saturating_sub(6));
                 let text = if *warned { paint.loud(&text) } else { text.into_owned() };
                 (paint.good("✓"), Some(*took), format!("{}  {text}", paint.good("PASS")))
@@ -454,7 +505,7 @@ impl BenchLines {
     /// Boards under way, several in a line. Without a slot a board goes by the end of its id.
     fn cells(&self, lanes: &[&Lane], width: usize, columns: usize, now: Instant) -> Vec<String> {
         let cell = |lane: &&Lane| {
-            let State::Running { text, .. } = &lane.state else { return String::new() };
+            let Some(Doing { text, .. }) = lane.state.doing() else { return String::new() };
             let slot = match &lane.device_id {
                 Some(id) if lane.slot == "-" => &id.as_str()[18..],
                 _ => &lane.slot,
@@ -466,14 +517,20 @@ impl BenchLines {
         lines.map(|lanes| lanes.iter().map(cell).collect::<String>().trim_end().to_owned()).collect()
     }
 
-    /// `12 passed: A1 A2 A3 …`
-    fn folded(lanes: &[&Lane], what: &str, columns: usize) -> Option<String> {
+    /// `12 passed: A1 A2 A3 …`, in no more than so many rows.
+    fn folded(lanes: &[&Lane], what: &str, rows: usize, columns: usize) -> Vec<String> {
         if lanes.is_empty() {
-            return None;
+            return Vec::new();
         }
         let slots: Vec<_> = lanes.iter().map(|lane| lane.slot.as_str()).filter(|slot| *slot != "-").collect();
         let colon = if slots.is_empty() { "" } else { ": " };
-        Some(fit(&format!("{} {what}{colon}{}", lanes.len(), slots.join(" ")), columns).into_owned())
+        let text = format!("{} {what}{colon}{}", lanes.len(), slots.join(" "));
+        let wrapped = wrap(&text, columns, 2);
+        let mut lines: Vec<_> = wrapped.splitn(rows.max(1), '\n').collect();
+        let last = lines.pop().unwrap_or_default().replace("\n ", "");
+        let last = fit(&last, columns);
+        lines.push(&last);
+        lines.into_iter().map(str::to_owned).collect()
     }
 
     /// The boards' lines, in this room.
@@ -494,8 +551,8 @@ impl BenchLines {
         for lane in lanes {
             let group = match &lane.state {
                 State::Failed { .. } => 0,
-                State::Running { loud: true, .. } | State::Waiting { loud: true, .. } => 1,
-                State::Running { .. } => 2,
+                state if state.is_loud() => 1,
+                State::Running(_) => 2,
                 State::Waiting { .. } => 3,
                 State::Passed { .. } => 4,
                 State::LeftAlone(_) => 5,
@@ -503,15 +560,8 @@ impl BenchLines {
             groups[group].push(lane);
         }
         let [failed, loud, running, waiting, passed, left] = groups;
-        let mut folded: Vec<_> = [
-            Self::folded(&waiting, "waiting", columns),
-            Self::folded(&passed, "passed", columns).map(|line| self.paint.good(&line)),
-            Self::folded(&left, "left alone", columns).map(|line| self.paint.faint(&line)),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
-        let room = rows.saturating_sub(folded.len());
+        let folds = [(&waiting, "waiting"), (&passed, "passed"), (&left, "left alone")];
+        let room = rows.saturating_sub(folds.iter().filter(|(lanes, _)| !lanes.is_empty()).count());
         let full = |lane: &&Lane| self.line(lane, width, columns, now);
         let short = |lane: &&Lane| self.failed(lane, width, columns, true, now);
         let mut lines: Vec<String> = if 2 * failed.len() + loud.len() + running.len() <= room {
@@ -538,7 +588,16 @@ impl BenchLines {
                 _ => format!("and {} more under way", hidden(shown - urgent)),
             });
         }
-        lines.append(&mut folded);
+        let mut spare = room.saturating_sub(lines.len());
+        for (lanes, what) in folds {
+            let folded = Self::folded(lanes, what, 1 + spare, columns);
+            spare -= folded.len().saturating_sub(1);
+            lines.extend(folded.iter().map(|line| match what {
+                "passed" => self.paint.good(line),
+                "left alone" => self.paint.faint(line),
+                _ => line.clone(),
+            }));
+        }
         lines.truncate(rows);
         lines
     }
@@ -557,10 +616,10 @@ fn passed_text(summary: &Summary) -> String {
     if summary.already {
         return "done before; left alone".into();
     }
-    if summary.may_be_updating() {
-        return "keep power while magenta".into();
-    }
-    summary.customer.as_ref().map(ToString::to_string).unwrap_or_default()
+    let customer = summary.customer.as_ref().map(ToString::to_string).unwrap_or_default();
+    // One that is named after the board stands there already.
+    let is_told = summary.device_id.as_ref().is_some_and(|id| customer.contains(id.as_str()));
+    if is_told { String::new() } else { customer }
 }
 
 impl View for BenchLines {
@@ -632,7 +691,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::model::{Events, Failure, Outcome, Part, Step};
+    use crate::model::{Events, Failure, Outcome, Part};
 
     const SIZE: Size = Size { rows: 24, columns: 79 };
 
@@ -678,6 +737,10 @@ mod tests {
         }
 
         fn pass(&mut self, lane: usize, already: bool) {
+            self.passes(lane, already, true);
+        }
+
+        fn passes(&mut self, lane: usize, already: bool, settled: bool) {
             let summary = Summary {
                 part: Part::Whole,
                 device_id: None,
@@ -686,7 +749,7 @@ mod tests {
                 customer: crate::model::Customer::parse("ann@example.com").ok(),
                 product: None,
                 already,
-                settled: true,
+                settled,
                 dry_run: false,
             };
             let took = Duration::from_millis(9600);
@@ -725,6 +788,45 @@ mod tests {
         desk.run(4, EventKind::ActionNeeded { step: Step::Listening, action });
         desk.fail(5, FailureCode::PulledOut);
         insta::assert_snapshot!(desk.shown(SIZE));
+    }
+
+    #[test]
+    fn a_board_shows_what_it_is_at_and_nothing_that_is_over() {
+        let mut desk = Desk::new();
+        desk.plug(0);
+        for step in [Step::CheckDevice, Step::Listening, Step::Customer] {
+            desk.step(0, step);
+        }
+        let ends = |step| EventKind::StepEnded {
+            step,
+            outcome: Outcome::Done,
+            note: String::new(),
+            took: Duration::ZERO,
+        };
+        desk.run(0, EventKind::StepNote { step: Step::Listening, note: "it starts anew".into() });
+        assert!(desk.shown(SIZE).ends_with("it starts anew"), "{}", desk.shown(SIZE));
+        // What a person has to do stands there whatever else goes on.
+        desk.run(0, EventKind::ActionNeeded { step: Step::Listening, action: Action::HoldSetupButton });
+        desk.run(0, EventKind::StepNote { step: Step::Customer, note: "503; trying again".into() });
+        assert!(desk.shown(SIZE).ends_with("hold SETUP 3 s, until dark blue"), "{}", desk.shown(SIZE));
+        desk.run(0, ends(Step::Listening));
+        assert!(desk.shown(SIZE).ends_with("503; trying again"), "{}", desk.shown(SIZE));
+        desk.run(0, ends(Step::Customer));
+        assert!(desk.shown(SIZE).ends_with("check device"), "{}", desk.shown(SIZE));
+        desk.run(0, ends(Step::CheckDevice));
+        assert!(desk.shown(SIZE).ends_with("check device"), "{}", desk.shown(SIZE));
+    }
+
+    #[test]
+    fn whose_a_board_is_and_that_it_may_need_its_power_are_both_told() {
+        let mut desk = Desk::new();
+        desk.plug(0);
+        desk.passes(0, false, false);
+        let shown = desk.shown(SIZE);
+        assert!(shown.contains("PASS, but do not unplug a board while it is magenta\n"), "{shown}");
+        assert!(shown.ends_with("PASS  ann@example.com"), "{shown}");
+        desk.on(BenchEvent::Unplugged { lane: 0 });
+        assert!(!desk.shown(SIZE).contains("magenta"));
     }
 
     #[test]

@@ -171,7 +171,7 @@ impl Steps<'_> {
         let track = self.track.clone();
         self.cloud.with_listener(move |notice| {
             let (call, why, wait) = (&notice.call, &notice.why, notice.wait.as_secs_f64());
-            track.note(step, Note::Again(format!("{call}: {why}; trying again in {wait:.1} s")));
+            track.note(step, Note::Again(format!("{why}; trying again in {wait:.1} s: {call}")));
         })
     }
 
