@@ -9,19 +9,20 @@ use std::{
     time::{Duration, Instant},
 };
 
+use async_trait::async_trait;
 use tokio::sync::SetOnce;
 
 use super::{Bench, BenchEvent, Hook, HookError, Shift, SlotMap, Tell};
 use crate::{
     cloud::{CloudError, Fleet},
-    device::UsbPhoton,
+    device::{self, UsbPhoton},
     link::discovery::{Access, AttachedBoard, Lister, UsbTarget},
     model::{
-        CustomerTemplate, Deadline, DeviceId, Event, EventKind, Events, Failure, FailureCode, Invalid, Step,
-        Summary,
+        CustomerTemplate, Deadline, DeviceId, Event, EventKind, Events, Failure, FailureCode, Identity,
+        Invalid, Part, Step, Summary,
     },
     record::{NewOrder, Order, OrderState, Outcome, Recording, RunQuery},
-    workflow::{self, Job, Owner},
+    workflow::{self, Job, Journal, Owner},
 };
 
 /// A board that is taken up.
@@ -157,8 +158,8 @@ pub(super) async fn work(
     let stop = async {
         leash.end.wait().await;
     };
-    let result = workflow::run(&job, &bench.cloud, &mut device, &events, &recording, stop).await;
-    let result = result.map_err(|failure| explained(failure, &task, &*lister));
+    let journal = AtBench { recording: &recording, task: &task, lister: &*lister };
+    let result = workflow::run(&job, &bench.cloud, &mut device, &events, &journal, stop).await;
     let device_id = result.as_ref().ok().and_then(|summary| summary.device_id.clone());
     let device_id = device_id.or(task.board.device_id.clone());
     let code = result.as_ref().err().map(|failure| failure.code);
@@ -227,8 +228,39 @@ pub(super) fn key_of(board: &AttachedBoard) -> String {
     }
 }
 
+/// The record of a run at a bench, which knows why a run was ended.
+struct AtBench<'a> {
+    recording: &'a Recording,
+    task: &'a Task,
+    lister: &'a dyn Lister,
+}
+
+#[async_trait]
+impl Journal for AtBench<'_> {
+    async fn begin(&self, job: &Job, part: Part) -> Result<(), Failure> {
+        self.recording.begin(job, part).await
+    }
+
+    async fn take(&self, device_id: &DeviceId, tell: device::Tell<'_>) -> Result<(), Failure> {
+        self.recording.take(device_id, tell).await
+    }
+
+    fn met(&self, identity: &Identity) {
+        self.recording.met(identity);
+    }
+
+    async fn intend(&self, step: Step) -> Result<(), Failure> {
+        self.recording.intend(step).await
+    }
+
+    async fn end(&self, result: Result<Summary, Failure>) -> Result<Summary, Failure> {
+        let result = result.map_err(|failure| explained(failure, self.task, self.lister));
+        self.recording.end(result).await
+    }
+}
+
 /// The same failure, or that the board was pulled out.
-fn explained(failure: Arc<Failure>, task: &Task, lister: &dyn Lister) -> Arc<Failure> {
+fn explained(failure: Failure, task: &Task, lister: &dyn Lister) -> Failure {
     use FailureCode as F;
     let step = failure.step;
     let pulled_out = match (task.leash.end.get(), failure.code) {
@@ -252,7 +284,7 @@ fn explained(failure: Arc<Failure>, task: &Task, lister: &dyn Lister) -> Arc<Fai
     if !pulled_out {
         return failure;
     }
-    Arc::new(Failure { step, ..Failure::new(F::PulledOut, "the board was pulled out in the middle of it") })
+    Failure { step, ..Failure::new(F::PulledOut, "the board was pulled out in the middle of it") }
 }
 
 /// Whether nothing was done to the board or for it, so that its order can be another's.

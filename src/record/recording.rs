@@ -413,20 +413,27 @@ impl Journal for Recording {
             .await
     }
 
-    async fn end(&self, result: &Result<Summary, Failure>) -> Result<(), Failure> {
+    async fn end(&self, result: Result<Summary, Failure>) -> Result<Summary, Failure> {
         {
             let at = Timestamp::now();
             let mut state = self.state();
             if !state.begun {
-                return Ok(());
+                return result;
             }
-            if let Ok(summary) = result {
+            if let Ok(summary) = &result {
                 state.learn(summary.platform, summary.firmware.as_ref());
             }
-            state.ends_with(result, at);
-            state.end = Some(End::of(result, at, &state));
+            state.ends_with(&result, at);
+            state.end = Some(End::of(&result, at, &state));
         }
-        self.end_late().await
+        if let Err(unkept) = self.end_late().await {
+            if result.is_ok() {
+                return Err(unkept);
+            }
+            // The record is left incomplete, as this run's first failure already is told.
+            tracing::warn!(error = %unkept, "the end of the run is not in the ledger");
+        }
+        result
     }
 }
 

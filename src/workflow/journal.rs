@@ -24,8 +24,9 @@ pub trait Journal: Send + Sync {
     /// Before the part of a step that cannot be taken back.
     async fn intend(&self, step: Step) -> Result<(), Failure>;
 
-    /// How it ended. What could not be begun need not be ended, but may.
-    async fn end(&self, result: &Result<Summary, Failure>) -> Result<(), Failure>;
+    /// How it ended; gives what is told of that. Who keeps the record may know the reason of a failure better,
+    /// and what cannot be kept does not pass. What could not be begun need not be ended, but may.
+    async fn end(&self, result: Result<Summary, Failure>) -> Result<Summary, Failure>;
 }
 
 /// No record: for dry runs, and for those who keep their own.
@@ -48,7 +49,7 @@ impl Journal for Unrecorded {
         Ok(())
     }
 
-    async fn end(&self, _: &Result<Summary, Failure>) -> Result<(), Failure> {
-        Ok(())
+    async fn end(&self, result: Result<Summary, Failure>) -> Result<Summary, Failure> {
+        result
     }
 }

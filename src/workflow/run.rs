@@ -113,7 +113,7 @@ pub(super) async fn conduct<'d>(
         journal.begin(job, part).await?;
         work(&steps, device.as_deref_mut()).await
     });
-    let mut result = tokio::select! {
+    let result = tokio::select! {
         result = work => match result {
             Ok(summary) => Ok(summary),
             Err(Ended::Already(summary)) => Ok(*summary),
@@ -125,14 +125,7 @@ pub(super) async fn conduct<'d>(
         device.release().await;
         steps.go_back(device).await;
     }
-    if let Err(unkept) = journal.end(&result).await {
-        match &result {
-            Ok(_) => result = Err(unkept),
-            // The record is left incomplete, as this run's first failure already is told.
-            Err(_) => tracing::warn!(error = %unkept, "the end of the run is not in the ledger"),
-        }
-    }
-    let result = result.map_err(Arc::new);
+    let result = journal.end(result).await.map_err(Arc::new);
     let device_id = known.get().map(|board: &Board| board.id.clone());
     events.send(EventKind::RunEnded { result: result.clone(), device_id, took: begun.elapsed() });
     result

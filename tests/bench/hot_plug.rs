@@ -5,8 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use provision::sim::photon::{Mode, PhotonConfig, SimPhoton};
-use serde_json::json;
+use provision::{
+    record::{Outcome, RunQuery},
+    sim::photon::{Mode, PhotonConfig, SimPhoton},
+};
+use serde_json::{Value, json};
 
 use crate::{
     bench::guarded,
@@ -136,5 +139,29 @@ async fn a_storm_of_boards_that_come_and_go_passes() {
             board.put_into(0);
         }
         guarded(board.photon.wait_for(|state| state.mode == Mode::Running)).await;
+    }
+}
+
+/// Whether the bench has seen that the board is away, or only its run has.
+#[tokio::test]
+async fn that_a_board_was_pulled_out_is_the_reason_everywhere() {
+    for blip in ["1s", "1h"] {
+        let floor = Floor::new().await;
+        let gate = floor.bench.cloud.gate("POST /v1/products/1319/device_claims").unwrap();
+        let board = floor.plug(0);
+        let mut shift = floor.shift().with(&["--blip", blip, "--wait", "1s"]).start();
+        guarded(gate.arrived()).await;
+        until(&mut shift, |e| e["event"] == "step-ended" && e["step"] == "listening").await;
+        drop(board);
+        gate.open();
+        assert_eq!(until(&mut shift, is_end_of(0)).await["error"]["code"], "pulled-out", "{blip}");
+        shift.interrupt();
+        whole(shift).await;
+        let runs = floor.open_ledger().runs(&RunQuery::default()).await.unwrap();
+        let told: Vec<_> = runs.iter().map(|run| (run.outcome, run.failure_code.as_deref())).collect();
+        assert_eq!(told, [(Outcome::Failed, Some("pulled-out"))], "{blip}");
+        let report = floor.bench.provision().with(&["report", "--format", "json", "--ledger", &floor.ledger]);
+        let report: Value = serde_json::from_str(&report.ended().await.passes().stdout).unwrap();
+        assert_eq!(report["causes"][0]["code"], "pulled-out", "{report}");
     }
 }

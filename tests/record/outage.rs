@@ -49,7 +49,7 @@ async fn a_run_whose_answers_are_lost_is_written_once() {
     assert_eq!(office.under_way().await.unwrap().len(), 1);
     unanswered(&cable, recording.intend(Step::Import), nothing()).await.unwrap();
     unanswered(&cable, recording.intend(Step::Deliver), nothing()).await.unwrap();
-    unanswered(&cable, recording.end(&Ok(summary())), nothing()).await.unwrap();
+    unanswered(&cable, recording.end(Ok(summary())), nothing()).await.unwrap();
     let stories = office.stories_of(&RunQuery::default()).await.unwrap();
     assert_eq!((stories.len(), stories[0].run.outcome), (1, Outcome::Passed));
     assert_eq!(stories[0].intents.len(), 2);
@@ -66,7 +66,7 @@ async fn an_end_whose_answer_is_lost_settles_no_run_that_began_after_it() {
         next.begin(&Job { device_id: Some(id()), ..job() }, Part::Whole).await.unwrap();
         next.take(&id(), &|_| panic!("the first has ended")).await.unwrap();
     };
-    unanswered(&cable, first.end(&Ok(summary())), meanwhile).await.unwrap();
+    unanswered(&cable, first.end(Ok(summary())), meanwhile).await.unwrap();
     let told = story(&right, &next).await.run;
     assert_eq!((told.outcome, told.settled_by), (Outcome::Incomplete, None));
     next.intend(Step::Deliver).await.unwrap();
@@ -158,7 +158,7 @@ async fn a_line_that_falls_silent_holds_nothing_up_for_ever() {
     assert!(pulled.elapsed() <= Ledger::PATIENCE + Ledger::ONE_TRY, "{:?}", pulled.elapsed());
     // It is away for all, and each of those who come now asks once.
     let known = Instant::now();
-    assert!(recording.end(&Ok(summary())).await.is_err());
+    assert!(recording.end(Ok(summary())).await.is_err());
     assert!(known.elapsed() < Ledger::PATIENCE, "{:?}", known.elapsed());
     tokio::time::resume();
     cable.put_back_for_new_ones();
@@ -175,7 +175,7 @@ async fn a_line_that_is_cut_is_made_anew() {
     cable.cut();
     recording.intend(Step::Deliver).await.unwrap();
     cable.cut();
-    recording.end(&Ok(summary())).await.unwrap();
+    recording.end(Ok(summary())).await.unwrap();
     let told = story(&office, &recording).await;
     assert_eq!((told.run.outcome, told.intents.len()), (Outcome::Passed, 1));
 }

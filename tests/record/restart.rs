@@ -29,7 +29,7 @@ async fn a_server_that_restarts_is_waited_for_and_nothing_is_lost() {
     intended.unwrap();
     cluster.stop();
     cluster.start_again();
-    recording.end(&Ok(summary())).await.unwrap();
+    recording.end(Ok(summary())).await.unwrap();
     let told = story(&ledger, &recording).await;
     assert_eq!((told.run.outcome, told.intents.len()), (Outcome::Passed, 1));
 }
@@ -43,7 +43,7 @@ async fn a_server_that_stays_away_stops_what_cannot_be_taken_back() {
     let ledger = Ledger::with_patience(location, who, Duration::from_millis(100));
     let recording = begun(&ledger).await;
     cluster.stop();
-    for refused in [recording.intend(Step::Import).await, recording.end(&Ok(summary())).await] {
+    for refused in [recording.intend(Step::Import).await, recording.end(Ok(summary())).await.map(drop)] {
         assert_eq!(refused.unwrap_err().code, FailureCode::LedgerUnusable);
     }
     cluster.start_again();

@@ -122,7 +122,7 @@ async fn a_run_is_incomplete_until_it_ends_and_then_tells_it_all(place: Place) {
 
     events.send(EventKind::StepRetried { step: Step::Deliver, note: "an echo got lost".into() });
     events.send(ended(Step::Deliver));
-    recording.end(&Ok(summary())).await.unwrap();
+    recording.end(Ok(summary())).await.unwrap();
     let told = story(&reader, &recording).await;
     assert_eq!(told.run.outcome, Outcome::Passed);
     assert!(told.run.ended.is_some_and(|ended| ended >= told.run.started));
@@ -148,7 +148,7 @@ async fn a_run_that_fails_tells_where_and_why(place: Place) {
             events.send(EventKind::StepStarted { step });
         }
         let failure = Failure::new(code, "the device said no").in_step(Step::Deliver);
-        recording.end(&Err(failure)).await.unwrap();
+        recording.end(Err(failure)).await.unwrap_err();
         let told = story(&ledger, &recording).await;
         assert_eq!(told.run.outcome, outcome);
         assert_eq!(told.run.failure_code, Some(code.as_str()));
@@ -165,7 +165,7 @@ async fn a_run_that_ends_before_it_has_its_board_keeps_the_one_that_was_meant(pl
     let recording = Recording::new(&ledger, None);
     recording.begin(&Job { device_id: Some(id()), ..job() }, Part::Whole).await.unwrap();
     let failure = Failure::new(FailureCode::SignInRefused, "no such client").in_step(Step::SignIn);
-    recording.end(&Err(failure)).await.unwrap();
+    recording.end(Err(failure)).await.unwrap_err();
     let query = RunQuery { device_id: Some(id()), ..RunQuery::default() };
     let runs = ledger.runs(&query).await.unwrap();
     assert_eq!((runs.len(), runs[0].outcome), (1, Outcome::Failed));
@@ -184,7 +184,7 @@ async fn a_later_run_settles_one_that_never_ended(place: Place) {
     assert_eq!(next.incomplete_runs("right").await.unwrap(), []);
     assert_eq!(ledger.incomplete_runs("left").await.unwrap(), [], "a process knows of its own runs");
     let found = begun(&next).await;
-    found.end(&Ok(Summary { already: true, ..summary() })).await.unwrap();
+    found.end(Ok(Summary { already: true, ..summary() })).await.unwrap();
     assert_eq!(story(&next, &found).await.run.outcome, Outcome::Already);
     let lost = story(&next, &lost).await.run;
     assert_eq!((lost.outcome, lost.settled_by.as_ref()), (Outcome::Abandoned, Some(found.id())));
@@ -195,7 +195,7 @@ async fn an_end_that_was_not_taken_is_written_later(place: Place) {
     let ledger = place.ledger("left");
     let run = begun(&ledger).await;
     place.execute("ALTER TABLE runs RENAME TO out_of_reach").await;
-    let failure = run.end(&Ok(summary())).await.unwrap_err();
+    let failure = run.end(Ok(summary())).await.unwrap_err();
     assert_eq!(failure.code, FailureCode::LedgerUnusable);
     place.execute("ALTER TABLE out_of_reach RENAME TO runs").await;
     assert_eq!(story(&ledger, &run).await.run.outcome, Outcome::Incomplete);
@@ -221,7 +221,7 @@ async fn one_run_at_a_time_has_a_device(place: Place) {
             matches!(right.lease(&device, "another").await, Ok(Lease::Theirs { bench }) if bench == "left")
         );
         first.intend(Step::Import).await.unwrap();
-        first.end(&Ok(summary())).await.unwrap();
+        first.end(Ok(summary())).await.unwrap();
     };
     let (taken, ()) = tokio::join!(take, end);
     taken.unwrap();
@@ -371,7 +371,7 @@ async fn many_boards_share_a_ledger_and_one_that_is_stopped_takes_nothing_with_i
                 done = recording.intend(Step::Deliver) => done.is_ok(),
                 () = stop => false,
             };
-            recording.end(&Ok(summary())).await.unwrap();
+            recording.end(Ok(summary())).await.unwrap();
             (recording.id().clone(), done)
         }
     });
@@ -409,7 +409,7 @@ async fn no_secret_is_kept(place: Place) {
     let said = format!("marker: {secret} {code} {token} ?access_token=abcdef");
     events.send(EventKind::StepRetried { step: Step::Deliver, note: said.clone() });
     let failure = Failure::new(FailureCode::CodeRefused, &said).because(std::io::Error::other(said.clone()));
-    recording.end(&Err(failure)).await.unwrap();
+    recording.end(Err(failure)).await.unwrap_err();
     drop((ledger, recording, events));
     let content = place.content();
     assert!(content.contains("marker: "), "what is looked into is not the ledger");
@@ -426,7 +426,7 @@ async fn runs_are_asked_for_by_what_they_are(place: Place) {
         recording.begin(&job(), Part::Whole).await.unwrap();
         recording.take(&device(n), &|_| {}).await.unwrap();
         let failure = Failure::new(FailureCode::NoAnswer, "it stopped answering");
-        recording.end(&if n == 2 { Err(failure) } else { Ok(summary()) }).await.unwrap();
+        let _ = recording.end(if n == 2 { Err(failure) } else { Ok(summary()) }).await;
         ids.push(recording.id().clone());
     }
     let mut sorted = ids.clone();
