@@ -21,7 +21,7 @@ use crate::{
         CustomerTemplate, Deadline, DeviceId, Event, EventKind, Events, Failure, FailureCode, Identity,
         Invalid, Part, Step, Summary,
     },
-    record::{NewOrder, Order, OrderState, Outcome, Recording, RunQuery},
+    record::{HookKind, NewOrder, Order, OrderState, Recording},
     workflow::{self, Job, Journal, Owner},
 };
 
@@ -134,8 +134,7 @@ pub(super) async fn work(
     if let (Owner::Customer { customer, .. }, Some(ordered)) = (&mut job.owner, wanted.customer.take()) {
         *customer = ordered;
     }
-    let recording =
-        Recording::new(&bench.ledger, Some(task.slot.clone()).filter(|slot| slot != SlotMap::UNKNOWN));
+    let recording = Recording::new(&bench.ledger, slot_of(&task));
     let events = {
         let (recording, tell, shift) = (recording.clone(), tell.clone(), shift.clone());
         let (key, id) = (key.clone(), task.board.device_id.clone());
@@ -158,14 +157,11 @@ pub(super) async fn work(
     let stop = async {
         leash.end.wait().await;
     };
-    let journal = AtBench { recording: &recording, task: &task, lister: &*lister };
+    let journal = AtBench { bench, recording: &recording, task: &task, lister: &*lister };
     let result = workflow::run(&job, &bench.cloud, &mut device, &events, &journal, stop).await;
     let device_id = result.as_ref().ok().and_then(|summary| summary.device_id.clone());
     let device_id = device_id.or(task.board.device_id.clone());
     let code = result.as_ref().err().map(|failure| failure.code);
-    if code == Some(FailureCode::LedgerUnusable) {
-        task.unended.lock().unwrap_or_else(PoisonError::into_inner).push(recording.clone());
-    }
     let gives_back = match &result {
         // It was another order's, and stays that.
         Ok(summary) => summary.already && wanted.is_new,
@@ -197,24 +193,21 @@ pub(super) async fn work(
     if let Err(failure) = &named {
         tell(BenchEvent::Remark { lane: task.lane, text: format!("its name is not set: {failure}") });
     }
-    let hook = match &result {
-        Ok(summary) if !summary.already || bench.settles(&recording, device_id.as_ref()).await => {
-            bench.hooks.on_pass.as_ref().map(|hook| ("on-pass", hook))
-        }
-        Ok(_) => None,
-        Err(failure) if is_the_boards(failure.code) => {
-            bench.hooks.on_fail.as_ref().map(|hook| ("on-fail", hook))
-        }
-        Err(_) => None,
-    };
-    if let Some((name, hook)) = hook {
+    if let Some((kind, hook)) = recording.hook().and_then(|kind| Some((kind, bench.hooks.of(kind)?))) {
         let about = about(&task, &job, &recording, wanted.order.as_ref(), device_id.as_ref(), code);
         let error = tokio::select! {
             biased;
             _ = leash.aborted.wait() => Some(HookError::Stopped),
             ended = hook.run(&about, bench.hooks.deadline) => ended.err(),
         };
-        tell(BenchEvent::Hook { lane: task.lane, hook: name, error });
+        let said = error.as_ref().map(ToString::to_string);
+        if let Err(error) = recording.hook_ended(said.as_deref()).await {
+            tracing::warn!(%error, "what became of the hook is not in the ledger");
+        }
+        tell(BenchEvent::Hook { lane: task.lane, hook: kind, error });
+    }
+    if recording.is_unended() {
+        task.unended.lock().unwrap_or_else(PoisonError::into_inner).push(recording);
     }
     code.map_or(Verdict::Passed, Verdict::Failed)
 }
@@ -228,8 +221,14 @@ pub(super) fn key_of(board: &AttachedBoard) -> String {
     }
 }
 
-/// The record of a run at a bench, which knows why a run was ended.
+/// The board's place, if that has a name.
+fn slot_of(task: &Task) -> Option<String> {
+    Some(task.slot.clone()).filter(|slot| slot != SlotMap::UNKNOWN)
+}
+
+/// The record of a run at a bench, which knows why a run was ended, and what is to be done then.
 struct AtBench<'a> {
+    bench: &'a Bench,
     recording: &'a Recording,
     task: &'a Task,
     lister: &'a dyn Lister,
@@ -255,7 +254,8 @@ impl Journal for AtBench<'_> {
 
     async fn end(&self, result: Result<Summary, Failure>) -> Result<Summary, Failure> {
         let result = result.map_err(|failure| explained(failure, self.task, self.lister));
-        self.recording.end(result).await
+        let hook = self.bench.hooks.after(&result);
+        self.recording.end_with(result, hook).await
     }
 }
 
@@ -369,26 +369,6 @@ impl Bench {
         }
         Ok(())
     }
-
-    /// Whether this run, which found all done, settles one before it that did not end well: then the
-    /// board has not passed at any bench yet.
-    async fn settles(&self, recording: &Recording, device_id: Option<&DeviceId>) -> bool {
-        let query = RunQuery {
-            device_id: device_id.cloned(),
-            before: Some(recording.id().clone()),
-            limit: 1,
-            ..RunQuery::default()
-        };
-        match self.ledger.runs(&query).await {
-            Ok(runs) => {
-                runs.first().is_some_and(|run| !matches!(run.outcome, Outcome::Passed | Outcome::Already))
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the ledger does not tell whether the board has passed before");
-                false
-            }
-        }
-    }
 }
 
 /// What hooks can be told.
@@ -425,12 +405,35 @@ fn about(
 }
 
 /// The programs that are run about boards.
+///
+/// Each is run at least once: it is due in the ledger with the run's end, and one that was killed, or has
+/// failed, is run again when its board comes back. One that was killed at its very end may have done its
+/// work twice then.
 #[derive(Debug, Clone)]
 pub struct Hooks {
-    /// About one that has passed, for the first time.
+    /// About one that has passed, and had none since it was last worked on.
     pub on_pass: Option<Hook>,
     /// About one that has failed for a reason of its own.
     pub on_fail: Option<Hook>,
     /// How long either may take.
     pub deadline: Duration,
+}
+
+impl Hooks {
+    pub(super) fn of(&self, kind: HookKind) -> Option<&Hook> {
+        match kind {
+            HookKind::OnPass => self.on_pass.as_ref(),
+            HookKind::OnFail => self.on_fail.as_ref(),
+        }
+    }
+
+    /// The hook that such an end has; the ledger knows whether one that found all done still lacks it.
+    fn after(&self, result: &Result<Summary, Failure>) -> Option<HookKind> {
+        let kind = match result {
+            Ok(_) => HookKind::OnPass,
+            Err(failure) if is_the_boards(failure.code) => HookKind::OnFail,
+            Err(_) => return None,
+        };
+        self.of(kind).map(|_| kind)
+    }
 }

@@ -1,4 +1,7 @@
-use crate::model::{DeviceId, Event};
+use crate::{
+    model::{DeviceId, Event},
+    record::HookKind,
+};
 
 use super::{HookError, Shift};
 
@@ -21,15 +24,16 @@ pub enum BenchEvent {
     /// Something to be said about a board whose run has ended well.
     Remark { lane: usize, text: String },
     /// A hook of a board was run.
-    Hook { lane: usize, hook: &'static str, error: Option<HookError> },
+    Hook { lane: usize, hook: HookKind, error: Option<HookError> },
     /// A barcode was read: what it is for the next board, or why it is nothing.
     Scanned { text: String, taken: bool },
     /// The ledger, or the place that tells of boards, fails; none when it works again.
     Trouble { with: &'static str, why: Option<String> },
     /// How many benches share the limits.
     Benches { alive: usize },
-    /// Runs that an earlier process left incomplete.
-    LeftOver { device_ids: Vec<DeviceId> },
+    /// Boards whose runs an earlier process left incomplete, and those whose hooks it did not bring to a good
+    /// end.
+    LeftOver { device_ids: Vec<DeviceId>, hooks: Vec<DeviceId> },
     /// No new boards are taken up from now on.
     Stopping { why: Stopping },
     /// The bench has ended. Always the last event.

@@ -32,7 +32,7 @@ use crate::{
         serial::OpenPort,
     },
     model::{DeviceId, Failure, FailureCode},
-    record::{Beat, Ledger, Recording},
+    record::{Beat, Ledger, Recording, Run},
     workflow::Job,
 };
 
@@ -368,18 +368,26 @@ impl Floor<'_> {
         (self.tell)(event);
     }
 
-    /// Says which boards were under way when an earlier process was killed.
+    /// Says which boards were under way when an earlier process was killed, and whose hooks are still to come.
     async fn tell_left_over(&self) {
-        match self.bench.ledger.incomplete_runs(&self.bench.ledger.who().bench).await {
-            Ok(runs) => {
-                let ids = runs.iter().filter_map(|run| DeviceId::parse(run.device_id.as_deref()?).ok());
-                let device_ids: BTreeSet<_> = ids.collect();
-                if !device_ids.is_empty() {
-                    self.tell(BenchEvent::LeftOver { device_ids: device_ids.into_iter().collect() });
-                }
-            }
+        let (ledger, hooks) = (&self.bench.ledger, &self.bench.hooks);
+        let bench = &ledger.who().bench;
+        let (runs, open) = match tokio::try_join!(ledger.incomplete_runs(bench), ledger.open_hooks(bench)) {
+            Ok(left) => left,
             // The heart will find that, too, and say so.
-            Err(error) => tracing::warn!(%error, "the ledger does not tell what was left incomplete"),
+            Err(error) => {
+                return tracing::warn!(%error, "the ledger does not tell what was left incomplete");
+            }
+        };
+        let boards = |runs: &mut dyn Iterator<Item = &Run>| {
+            let ids = runs.filter_map(|run| DeviceId::parse(run.device_id.as_deref()?).ok());
+            ids.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>()
+        };
+        let device_ids = boards(&mut runs.iter());
+        let has_it = |run: &&Run| run.hook.as_ref().is_some_and(|hook| hooks.of(hook.kind).is_some());
+        let hooks = boards(&mut open.iter().filter(has_it));
+        if !(device_ids.is_empty() && hooks.is_empty()) {
+            self.tell(BenchEvent::LeftOver { device_ids, hooks });
         }
     }
 

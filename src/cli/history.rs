@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     model::{DeviceId, Failure, FailureCode},
-    record::{Ledger, Outcome, Run, RunQuery, StepTimes, Story},
+    record::{Ledger, Outcome, Run, RunHook, RunQuery, StepTimes, Story},
 };
 
 /// How many runs are asked for at a time.
@@ -92,7 +92,7 @@ struct Row {
     under_way: bool,
 }
 
-static COLUMNS: [Column<Row>; 19] = [
+static COLUMNS: [Column<Row>; 20] = [
     Column { name: "run", usual: true, cell: |row| row.run.id.short().into() },
     Column { name: "started", usual: true, cell: |row| local(row.run.started) },
     Column {
@@ -120,6 +120,7 @@ static COLUMNS: [Column<Row>; 19] = [
     Column { name: "started-utc", usual: false, cell: |row| row.run.started.to_string() },
     Column { name: "version", usual: false, cell: |row| row.run.version.clone() },
     Column { name: "id", usual: false, cell: |row| row.run.id.to_string() },
+    Column { name: "hook", usual: false, cell: |row| row.run.hook.as_ref().map(hook).unwrap_or_default() },
 ];
 
 async fn list(args: &ListArgs, output: Output) -> Result<(), Failure> {
@@ -177,6 +178,12 @@ fn result(run: &Run, under_way: bool) -> String {
         (_, Outcome::Incomplete) if under_way => "under way".into(),
         (_, outcome) => outcome.to_string(),
     }
+}
+
+/// `on-pass failed: it ended with exit code 3: no paper`
+fn hook(hook: &RunHook) -> String {
+    let why = hook.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
+    format!("{} {}{why}", hook.kind, hook.state)
 }
 
 async fn show(args: &ShowArgs, output: Output) -> Result<(), Failure> {
@@ -241,6 +248,11 @@ fn head(Story { run, steps, retries, intents }: &Story, under_way: bool) -> Vec<
     let device =
         joined(vec![run.device_id.clone(), run.platform.clone(), some("Device OS", &run.firmware)], ", ");
     let owner = joined(vec![some("customer", &run.customer), some("product", &run.product)], ", ");
+    let hook = run.hook.as_ref().map(|hook| match hook.ended {
+        Some(ended) => format!("{}, {}", local(ended), self::hook(hook)),
+        None => self::hook(hook),
+    });
+    let hook = hook.unwrap_or_default();
     let part = if run.part == "whole" { String::new() } else { run.part.clone() };
     for (what, text) in [
         ("device", device),
@@ -248,6 +260,7 @@ fn head(Story { run, steps, retries, intents }: &Story, under_way: bool) -> Vec<
         ("part", part),
         ("result", result),
         ("", self::text(&run.detail)),
+        ("hook", hook),
     ] {
         if !text.is_empty() {
             lines.push(format!("{what:<8}  {text}"));

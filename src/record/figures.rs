@@ -135,6 +135,7 @@ mod tests {
                 failure_step: failed.then(|| "deliver".into()),
                 detail: None,
                 settled_by: None,
+                hook: None,
                 version: String::new(),
             },
             steps: vec![StepTimes {

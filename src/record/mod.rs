@@ -24,6 +24,11 @@
 //! killed is never more than what happened, and an intent without its step's end says what may have.
 //! The ledger is no source of truth about the cloud: the next run asks that.
 //!
+//! That a bench's hook is due is written with the run's end, and how it ended afterwards. So a hook is run
+//! at least once: one that was killed in between, or has failed, is run again when its board comes back,
+//! and one that was killed just before its end was written may be run twice. Its run keeps the device
+//! until then, so that no other bench takes the hook for one that never ended.
+//!
 //! No secret is in it: claim codes, tokens and passwords are not among what is stored, and every text
 //! that comes from outside is redacted first.
 
@@ -44,4 +49,6 @@ pub use ledger::{Ledger, Who};
 pub use location::Location;
 pub use orders::{Imported, NewOrder, Order, OrderState};
 pub use recording::Recording;
-pub use runs::{Intent, Outcome, Retry, Run, RunId, RunQuery, StepTimes, Story};
+pub use runs::{
+    HookKind, HookState, Intent, Outcome, Retry, Run, RunHook, RunId, RunQuery, StepTimes, Story,
+};

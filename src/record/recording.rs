@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use tokio::time::sleep;
 
 use super::{
-    Lease, Ledger, Outcome, RunId, leases,
+    HookKind, Lease, Ledger, Outcome, RunId, leases,
     ledger::{Transaction, Trouble, stamp, stored},
-    runs::settle_boardless,
+    runs::{lacks_its_hook, settle_boardless},
 };
 use crate::{
     device::{Note, Tell},
@@ -49,7 +49,12 @@ struct State {
     steps: BTreeMap<Step, Heard>,
     retries: Vec<Again>,
     retries_written: usize,
+    /// Not written yet.
     end: Option<End>,
+    /// The hook that is due since the end was written.
+    hook: Option<HookKind>,
+    /// How it ended: when, and why it failed. Not written yet.
+    hook_end: Option<(Timestamp, Option<String>)>,
 }
 
 /// How a run ended.
@@ -63,10 +68,12 @@ struct End {
     device_id: Option<String>,
     product: Option<String>,
     customer: Option<String>,
+    /// The hook that such an end has, unless its board had one before.
+    hook: Option<HookKind>,
 }
 
 impl End {
-    fn of(result: &Result<Summary, Failure>, at: Timestamp, state: &State) -> Self {
+    fn of(result: &Result<Summary, Failure>, hook: Option<HookKind>, at: Timestamp, state: &State) -> Self {
         let failure = result.as_ref().err();
         let (product, customer) = owner_words(state.owner.as_ref(), state.device_id.as_ref());
         Self {
@@ -83,6 +90,7 @@ impl End {
             device_id: state.device_id.as_ref().map(ToString::to_string),
             product,
             customer,
+            hook,
         }
     }
 }
@@ -414,6 +422,21 @@ impl Journal for Recording {
     }
 
     async fn end(&self, result: Result<Summary, Failure>) -> Result<Summary, Failure> {
+        self.end_with(result, None).await
+    }
+}
+
+impl Recording {
+    /// The run's end, which has this hook: it is due in the same moment, see [`Recording::hook`].
+    ///
+    /// # Errors
+    ///
+    /// The run's own failure; `LedgerUnusable` instead of a success that cannot be kept.
+    pub async fn end_with(
+        &self,
+        result: Result<Summary, Failure>,
+        hook: Option<HookKind>,
+    ) -> Result<Summary, Failure> {
         {
             let at = Timestamp::now();
             let mut state = self.state();
@@ -424,9 +447,9 @@ impl Journal for Recording {
                 state.learn(summary.platform, summary.firmware.as_ref());
             }
             state.ends_with(&result, at);
-            state.end = Some(End::of(&result, at, &state));
+            state.end = Some(End::of(&result, hook, at, &state));
         }
-        if let Err(unkept) = self.end_late().await {
+        if let Err(unkept) = self.write_end(false).await {
             if result.is_ok() {
                 return Err(unkept);
             }
@@ -435,24 +458,54 @@ impl Journal for Recording {
         }
         result
     }
-}
 
-impl Recording {
-    /// Writes the end of a run that the ledger did not take when it came, and gives its board back.
-    /// Nothing for a run that never began.
+    /// The hook that is due now that the run has ended. The device is kept until [`Recording::hook_ended`].
+    pub fn hook(&self) -> Option<HookKind> {
+        self.state().hook
+    }
+
+    /// What became of the hook: why it failed, if it did.
+    ///
+    /// # Errors
+    ///
+    /// `LedgerUnusable`; then see [`Recording::end_late`].
+    pub async fn hook_ended(&self, error: Option<&str>) -> Result<(), Failure> {
+        self.state().hook_end = Some((Timestamp::now(), error.map(stored)));
+        self.write_hook_end().await
+    }
+
+    /// Whether something of the end is still to be written.
+    pub fn is_unended(&self) -> bool {
+        let state = self.state();
+        state.end.is_some() || state.hook_end.is_some()
+    }
+
+    /// Writes what the ledger did not take of the end when it came, and gives the board back. Nothing for a
+    /// run that never began, or is written to its end.
     ///
     /// # Errors
     ///
     /// `LedgerUnusable` as long as it still cannot be written.
     pub async fn end_late(&self) -> Result<(), Failure> {
+        self.write_end(true).await?;
+        self.write_hook_end().await
+    }
+
+    async fn write_end(&self, is_late: bool) -> Result<(), Failure> {
         let Some(end) = self.state().end.clone() else { return Ok(()) };
-        self.ledger()
+        let hook = self
+            .ledger()
             .working("written", || async {
                 let mut work = self.ledger().transaction().await?;
+                let hook = match (end.outcome, &end.device_id) {
+                    (Outcome::Already, Some(id)) if !lacks_its_hook(&mut work, id, self.id()).await? => None,
+                    _ => end.hook,
+                };
                 // A run that ends before it has its board keeps the one that was meant.
                 let sql = "UPDATE runs SET ended = $1, outcome = $2, failure_code = $3, failure_step = $4, \
                      detail = $5, device_id = COALESCE($6, device_id), product = $7, \
-                     customer = COALESCE($8, customer), settled_by = NULL WHERE id = $9 AND ended IS NULL";
+                     customer = COALESCE($8, customer), settled_by = NULL, hook = $9 \
+                     WHERE id = $10 AND ended IS NULL";
                 let ended = sqlx::query(sql)
                     .bind(stamp(end.at))
                     .bind(end.outcome.as_str())
@@ -462,14 +515,12 @@ impl Recording {
                     .bind(end.device_id.clone())
                     .bind(end.product.clone())
                     .bind(end.customer.clone())
+                    .bind(hook.map(HookKind::as_str))
                     .bind(self.name())
                     .execute(work.on())
                     .await?;
-                // Written before, though the answer was lost: another run may have the device since.
-                if ended.rows_affected() == 0 {
-                    return work.commit().await;
-                }
-                if let Some(device_id) = &end.device_id {
+                // Else it was written before, though the answer was lost: another run may have the device since.
+                if let Some(device_id) = end.device_id.as_ref().filter(|_| ended.rows_affected() > 0) {
                     let sql = "UPDATE runs SET outcome = $1, settled_by = $2 \
                          WHERE device_id = $3 AND outcome = $4 AND id <> $2";
                     sqlx::query(sql)
@@ -480,9 +531,32 @@ impl Recording {
                         .execute(work.on())
                         .await?;
                 }
-                leases::give_back(&mut work, self.id().as_str()).await?;
-                self.keep(work).await
+                // Nobody runs the hook of a run that ends late, until its board comes back.
+                if is_late || hook.is_none() {
+                    leases::give_back(&mut work, self.id().as_str()).await?;
+                }
+                self.keep(work).await?;
+                Ok(hook)
             })
-            .await
+            .await?;
+        let mut state = self.state();
+        (state.end, state.hook) = (None, hook);
+        Ok(())
+    }
+
+    async fn write_hook_end(&self) -> Result<(), Failure> {
+        let Some((at, error)) = self.state().hook_end.clone() else { return Ok(()) };
+        self.ledger()
+            .working("written", || async {
+                let mut work = self.ledger().transaction().await?;
+                let sql = "UPDATE runs SET hook_ended = $1, hook_error = $2 WHERE id = $3";
+                let update = sqlx::query(sql).bind(stamp(at)).bind(error.clone()).bind(self.name());
+                update.execute(work.on()).await?;
+                leases::give_back(&mut work, self.id().as_str()).await?;
+                work.commit().await
+            })
+            .await?;
+        self.state().hook_end = None;
+        Ok(())
     }
 }

@@ -91,6 +91,73 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// Which hook of a bench.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HookKind {
+    /// About a board that has passed.
+    OnPass,
+    /// About one that has failed.
+    OnFail,
+}
+
+impl HookKind {
+    /// As it is stored, and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OnPass => "on-pass",
+            Self::OnFail => "on-fail",
+        }
+    }
+
+    fn stored(text: &str) -> Option<Self> {
+        [Self::OnPass, Self::OnFail].into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+impl fmt::Display for HookKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The hook that was due when a run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RunHook {
+    /// Which.
+    pub kind: HookKind,
+    /// What became of it.
+    pub state: HookState,
+    /// When it ended, UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Timestamp>,
+    /// How it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// What became of a hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HookState {
+    /// It is not known to have ended: it is under way, or was killed, or never began.
+    Due,
+    /// It did its work.
+    Done,
+    /// It did not.
+    Failed,
+}
+
+impl fmt::Display for HookState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Due => "due",
+            Self::Done => "done",
+            Self::Failed => "failed",
+        })
+    }
+}
+
 /// A run, as it is stored. What nobody knew is absent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Run {
@@ -139,6 +206,9 @@ pub struct Run {
     /// The later run that found out what became of one that never ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub settled_by: Option<RunId>,
+    /// The hook that was due when it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hook: Option<RunHook>,
     /// The program's version.
     pub version: String,
 }
@@ -270,24 +340,41 @@ impl Ledger {
     /// The runs of this bench that were killed, and not settled yet: they have not ended, and their
     /// processes are gone, or, on other computers, hold no device any more.
     pub async fn incomplete_runs(&self, bench: &str) -> Result<Vec<Run>, Failure> {
+        let sql =
+            "SELECT * FROM runs WHERE outcome = 'incomplete' AND bench = $1 AND process <> $2 ORDER BY id";
+        self.left(bench, sql).await
+    }
+
+    /// The runs of this bench whose hooks were due, and were not begun, killed or did not do their work; but
+    /// for those whose boards had another since, or, of failed ones, another run.
+    pub async fn open_hooks(&self, bench: &str) -> Result<Vec<Run>, Failure> {
+        let sql = "SELECT * FROM runs WHERE hook IS NOT NULL AND (hook_ended IS NULL OR hook_error IS NOT NULL) \
+             AND bench = $1 AND process <> $2 AND NOT EXISTS (SELECT 1 FROM runs AS later \
+             WHERE later.device_id = runs.device_id AND later.id > runs.id \
+             AND (later.hook = 'on-pass' OR (runs.hook = 'on-fail' AND later.ended IS NOT NULL))) ORDER BY id";
+        self.left(bench, sql).await
+    }
+
+    /// Those of these runs of a bench whose processes are gone, or, on other computers, hold no device any
+    /// more.
+    async fn left(&self, bench: &str, sql: &'static str) -> Result<Vec<Run>, Failure> {
         self.working("read", || async {
             let mut work = self.reading().await?;
             let now = work.now().await?;
-            let sql = "SELECT * FROM runs WHERE outcome = 'incomplete' AND bench = $1 AND process <> $2 ORDER BY id";
             let query = sqlx::query(sql).bind(bench.to_owned()).bind(self.inner.process.clone());
             let rows = query.fetch_all(work.on()).await?;
             let held = super::leases::holders(&mut work, now).await?;
             work.commit().await?;
-            let mut killed = Vec::new();
+            let mut left = Vec::new();
             for row in &rows {
                 let place: Option<String> = row.try_get("place")?;
                 let run = run(row)?;
                 let holds = || held.contains(run.id.as_str());
                 if !super::leases::lives(place.as_deref()).unwrap_or_else(holds) {
-                    killed.push(run);
+                    left.push(run);
                 }
             }
-            Ok(killed)
+            Ok(left)
         })
         .await
     }
@@ -310,6 +397,25 @@ pub(super) async fn settle_boardless(
         }
     }
     Ok(())
+}
+
+/// Whether a board that this run finds done has its on-pass hook still to come. What counts is the last
+/// run that did something to it, or that had such a hook due: whether that did not end well, or its hook
+/// did not. A board that passed without a hook gets none later.
+pub(super) async fn lacks_its_hook(
+    work: &mut Transaction<'_>,
+    device_id: &str,
+    run: &RunId,
+) -> Result<bool, Trouble> {
+    let sql = "SELECT * FROM runs WHERE device_id = $1 AND id < $2 AND (hook = 'on-pass' OR (part <> 'wifi' \
+         AND EXISTS (SELECT 1 FROM intents WHERE run_id = runs.id))) ORDER BY id DESC LIMIT 1";
+    let query = sqlx::query(sql).bind(device_id.to_owned()).bind(run.0.clone());
+    let Some(row) = query.fetch_optional(work.on()).await? else { return Ok(false) };
+    let last = self::run(&row)?;
+    Ok(match last.outcome {
+        Outcome::Passed | Outcome::Already => last.hook.is_some_and(|hook| hook.state != HookState::Done),
+        _ => true,
+    })
 }
 
 async fn select(work: &mut Transaction<'_>, query: &RunQuery) -> Result<Vec<Run>, Trouble> {
@@ -384,8 +490,21 @@ fn run(row: &AnyRow) -> Result<Run, sqlx::Error> {
         failure_step: row.try_get("failure_step")?,
         detail: row.try_get("detail")?,
         settled_by: row.try_get::<Option<String>, _>("settled_by")?.map(RunId),
+        hook: hook(row)?,
         version: row.try_get("version")?,
     })
+}
+
+fn hook(row: &AnyRow) -> Result<Option<RunHook>, sqlx::Error> {
+    let kind: Option<String> = row.try_get("hook")?;
+    let Some(kind) = kind.as_deref().and_then(HookKind::stored) else { return Ok(None) };
+    let (ended, error) = (at(row, "hook_ended")?, row.try_get::<Option<String>, _>("hook_error")?);
+    let state = match (&ended, &error) {
+        (None, _) => HookState::Due,
+        (Some(_), None) => HookState::Done,
+        (Some(_), Some(_)) => HookState::Failed,
+    };
+    Ok(Some(RunHook { kind, state, ended, error }))
 }
 
 fn step(row: &AnyRow) -> Result<StepTimes, sqlx::Error> {

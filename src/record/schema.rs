@@ -4,10 +4,11 @@ use super::{Location, ledger::Trouble};
 use crate::model::{Failure, FailureCode};
 
 /// In order; what was released is never changed. Read by both databases, so they keep to what both know.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_place_of_runs.sql"),
     include_str!("migrations/0003_place_of_benches.sql"),
+    include_str!("migrations/0004_hooks.sql"),
 ];
 
 /// Only one may migrate at a time; whatever number, as long as every version takes the same.

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     bench::{BenchEvent, LeftAlone, Shift, Stopping, Waiting, is_unfinished},
     model::{Action, DeviceId, Event, EventKind, FailureCode, Step, Summary, clean, redact},
+    record::HookKind,
 };
 
 /// Draws a bench's events, on its own thread, until every sender is gone.
@@ -129,7 +130,7 @@ fn plain_line(event: &BenchEvent, places: &Places, wording: Wording) {
         BenchEvent::Remark { lane, text } => say(&format!("{}{}", at(lane), clean(text))),
         BenchEvent::Hook { lane, hook, error: None } => say(&format!("{}{hook}: done", at(lane))),
         BenchEvent::Hook { lane, hook, error: Some(error) } => {
-            say(&format!("{}{hook}: failed: {error}", at(lane)));
+            say(&format!("{}{hook}: failed: {error}{}", at(lane), again(*hook)));
         }
         BenchEvent::Scanned { .. }
         | BenchEvent::LeftOver { .. }
@@ -137,6 +138,14 @@ fn plain_line(event: &BenchEvent, places: &Places, wording: Wording) {
         | BenchEvent::Trouble { .. }
         | BenchEvent::Stopping { .. } => say(&news(event)),
         BenchEvent::Ended(shift) => tell_end(Some(shift), false),
+    }
+}
+
+/// What to do about a hook that failed.
+fn again(hook: HookKind) -> &'static str {
+    match hook {
+        HookKind::OnPass => "; put the board back to run it again",
+        HookKind::OnFail => "",
     }
 }
 
@@ -186,9 +195,13 @@ fn news(event: &BenchEvent) -> String {
         BenchEvent::Scanned { text, taken: false } => {
             format!("scanned {}: that says not whose a board is", clean(text))
         }
-        BenchEvent::LeftOver { device_ids } => {
-            let ids: Vec<_> = device_ids.iter().map(DeviceId::as_str).collect();
-            format!("left incomplete, and settled when the board is back: {}", ids.join(" "))
+        BenchEvent::LeftOver { device_ids, hooks } => {
+            let told = [(LEFT_INCOMPLETE, device_ids), (HOOK_TO_COME, hooks)];
+            let told = told.into_iter().filter(|(_, ids)| !ids.is_empty());
+            let line = |(what, ids): (&str, &Vec<DeviceId>)| {
+                format!("{what}: {}", ids.iter().map(DeviceId::as_str).collect::<Vec<_>>().join(" "))
+            };
+            told.map(line).collect::<Vec<_>>().join("; ")
         }
         BenchEvent::Benches { alive: 1 } => "no other bench shares the limits".into(),
         BenchEvent::Benches { alive } => format!("{alive} benches share the limits"),
@@ -199,10 +212,13 @@ fn news(event: &BenchEvent) -> String {
     }
 }
 
+const LEFT_INCOMPLETE: &str = "left incomplete, settled when back";
+const HOOK_TO_COME: &str = "with a hook to come, run when back";
+
 /// How many there are, and as many of them as there is room for.
-fn left_over_line(ids: &BTreeSet<DeviceId>, columns: usize) -> String {
+fn left_over_line(what: &str, ids: &BTreeSet<DeviceId>, columns: usize) -> String {
     let boards = if ids.len() == 1 { "board" } else { "boards" };
-    let mut line = format!("{} {boards} left incomplete, settled when back:", ids.len());
+    let mut line = format!("{} {boards} {what}:", ids.len());
     for (number, id) in ids.iter().enumerate() {
         let ellipsis = if number + 1 < ids.len() { 2 } else { 0 };
         if line.len() + 1 + id.as_str().len() + ellipsis > columns {
@@ -335,6 +351,8 @@ pub(super) struct BenchLines {
     stopping: Option<Stopping>,
     /// Boards that an earlier process left incomplete, and that have no verdict since.
     left_over: BTreeSet<DeviceId>,
+    /// The same, whose hooks it did not bring to a good end.
+    hooks: BTreeSet<DeviceId>,
     /// Where boards are, or were.
     places: Places,
     news: String,
@@ -352,6 +370,7 @@ impl BenchLines {
             troubles: BTreeMap::new(),
             stopping: None,
             left_over: BTreeSet::new(),
+            hooks: BTreeSet::new(),
             places: Places::default(),
             news: String::new(),
         }
@@ -372,6 +391,7 @@ impl BenchLines {
             && let Some(id) = self.places.device_id(event.lane)
         {
             self.left_over.remove(id);
+            self.hooks.remove(id);
         }
         match &event.kind {
             EventKind::RunEnded { result, took, .. } => {
@@ -434,8 +454,10 @@ impl BenchLines {
             let text = "PASS, but do not unplug a board while it is magenta";
             lines.push(self.paint.loud(&fit(text, columns)));
         }
-        if !self.left_over.is_empty() {
-            lines.push(self.paint.loud(&left_over_line(&self.left_over, columns)));
+        for (what, ids) in [(LEFT_INCOMPLETE, &self.left_over), (HOOK_TO_COME, &self.hooks)] {
+            if !ids.is_empty() {
+                lines.push(self.paint.loud(&left_over_line(what, ids, columns)));
+            }
         }
         if !self.news.is_empty() {
             lines.push(self.paint.faint(&fit(&self.news, columns)));
@@ -658,15 +680,18 @@ impl View for BenchLines {
                 }
             }
             BenchEvent::Hook { lane, hook, error: Some(error) } => {
-                let said = format!("{hook} failed: {error}");
-                match self.lanes.get_mut(lane).map(|lane| &mut lane.state) {
-                    Some(State::Passed { text, warned, .. }) => (*text, *warned) = (said, true),
-                    _ => self.news = format!("{}{said}", self.places.label(*lane)),
+                self.news = format!("{}{hook} failed: {error}", self.places.label(*lane));
+                if let Some(Lane { state: State::Passed { text, warned, .. }, .. }) = self.lanes.get_mut(lane)
+                {
+                    (*text, *warned) = ("hook failed: put it back".into(), true);
                 }
             }
             BenchEvent::Hook { .. } => {}
             BenchEvent::Scanned { .. } | BenchEvent::Benches { .. } => self.news = news(event),
-            BenchEvent::LeftOver { device_ids } => self.left_over = device_ids.iter().cloned().collect(),
+            BenchEvent::LeftOver { device_ids, hooks } => {
+                self.left_over = device_ids.iter().cloned().collect();
+                self.hooks = hooks.iter().cloned().collect();
+            }
             BenchEvent::Trouble { with, why: Some(why) } => {
                 self.troubles.insert(with, clean(why));
             }
@@ -833,11 +858,13 @@ mod tests {
     fn what_was_left_incomplete_is_told_until_it_has_its_verdict() {
         let mut desk = Desk::new();
         let id = |lane| DeviceId::parse(&format!("3b00210017473532363430{lane:02}")).unwrap();
-        desk.on(BenchEvent::LeftOver { device_ids: (0..3).map(id).collect() });
+        desk.on(BenchEvent::LeftOver { device_ids: (0..3).map(id).collect(), hooks: vec![id(2)] });
         desk.on(BenchEvent::Benches { alive: 2 });
         let shown = desk.shown(SIZE);
         let line = format!("3 boards left incomplete, settled when back: {} …", id(0));
         assert!(shown.lines().any(|shown| shown == line), "{shown}");
+        let hook = format!("1 board with a hook to come, run when back: {}", id(2));
+        assert!(shown.lines().any(|shown| shown == hook), "{shown}");
         assert!(shown.contains("2 benches share the limits"), "{shown}");
         (0..3).for_each(|lane| desk.plug(lane));
         desk.fail(0, FailureCode::PulledOut);
@@ -847,20 +874,23 @@ mod tests {
             shown.contains(&format!("1 board left incomplete, settled when back: {}\n", id(0))),
             "{shown}"
         );
+        assert!(!shown.contains("hook"), "{shown}");
         desk.pass(0, false);
         assert!(!desk.shown(SIZE).contains("left incomplete"));
     }
 
     #[test]
-    fn a_hook_that_fails_says_for_whom() {
+    fn a_hook_that_fails_says_for_whom_and_what_to_do() {
         let mut desk = Desk::new();
-        (0..2).for_each(|lane| desk.plug(lane));
+        (0..3).for_each(|lane| desk.plug(lane));
         desk.fail(0, FailureCode::NotVerified);
-        let failed = |lane| BenchEvent::Hook {
-            lane,
-            hook: "on-fail",
-            error: Some(crate::bench::HookError::Late(Duration::from_secs(3))),
-        };
+        let error = Some(crate::bench::HookError::Late(Duration::from_secs(3)));
+        let failed = |lane| BenchEvent::Hook { lane, hook: HookKind::OnFail, error: error.clone() };
+        desk.pass(2, false);
+        desk.on(BenchEvent::Hook { lane: 2, hook: HookKind::OnPass, error: error.clone() });
+        let shown = desk.shown(SIZE);
+        assert!(shown.contains("[1-1.1.3 343002] on-pass failed: it was killed after 3 s"), "{shown}");
+        assert!(shown.contains("PASS  hook failed: put it back"), "{shown}");
         desk.on(failed(0));
         let shown = desk.shown(SIZE);
         assert!(shown.contains("[1-1.1.1 343000] on-fail failed: it was killed after 3 s"), "{shown}");

@@ -49,8 +49,8 @@ pub(super) fn bench_line(event: &BenchEvent, places: &Places, wording: Wording) 
         }
         BenchEvent::Trouble { with, why } => (None, json!({"event": "trouble", "with": with, "why": why})),
         BenchEvent::Benches { alive } => (None, json!({"event": "benches", "alive": alive})),
-        BenchEvent::LeftOver { device_ids } => {
-            (None, json!({"event": "left-over", "device_ids": device_ids}))
+        BenchEvent::LeftOver { device_ids, hooks } => {
+            (None, json!({"event": "left-over", "device_ids": device_ids, "hooks": hooks}))
         }
         BenchEvent::Stopping { why } => (None, json!({"event": "stopping", "why": why})),
         BenchEvent::Ended(shift) => (None, ended(shift, wording)),

@@ -1,7 +1,12 @@
 //! Programs that are run about boards.
 
-use provision::sim::cloud::DeviceSeed;
-use serde_json::json;
+use std::{io::Write as _, path::Path};
+
+use provision::{
+    record::{HookState, RunQuery},
+    sim::cloud::DeviceSeed,
+};
+use serde_json::{Value, json};
 
 use crate::{
     bench::PRODUCT,
@@ -13,6 +18,151 @@ fn writer(floor: &Floor, name: &str) -> (String, std::path::PathBuf) {
     let said = floor.bench.home().join(name);
     let script = "printf '%s|' \"$@\" >> \"$0\"; env | grep -c -E '^(PARTICLE|PROVISION|PG)' >> \"$0\"; true";
     (format!("sh -c '{}' {}", script.replace('\'', "'\\''"), said.display()), said)
+}
+
+/// What became of the hooks of this board's runs, the first run first.
+async fn hooks_of(floor: &Floor, number: usize) -> Vec<Option<HookState>> {
+    let query = RunQuery { device_id: Some(id(number)), ..RunQuery::default() };
+    let runs = floor.open_ledger().runs(&query).await.unwrap();
+    runs.into_iter().rev().map(|run| run.hook.map(|hook| hook.state)).collect()
+}
+
+/// A hook that has begun, and does not end before it is let go.
+struct Held {
+    begun: std::path::PathBuf,
+    fifo: std::path::PathBuf,
+}
+
+impl Held {
+    fn new(floor: &Floor) -> Self {
+        let (begun, fifo) = (floor.bench.home().join("begun"), floor.bench.home().join("fifo"));
+        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        Self { begun, fifo }
+    }
+
+    fn command(&self) -> String {
+        format!("sh -c 'touch {}; read x < {}'", self.begun.display(), self.fifo.display())
+    }
+
+    async fn has_begun(&self) {
+        exists(&self.begun).await;
+    }
+
+    fn let_go(&self) {
+        // What opens it for reading and writing does not wait.
+        let mut open = std::fs::File::options().read(true).write(true).open(&self.fifo).unwrap();
+        open.write_all(b"x\n").unwrap();
+        // Until it has been read.
+        while rustix::io::ioctl_fionread(&open).unwrap() > 0 {
+            std::thread::yield_now();
+        }
+    }
+}
+
+async fn exists(file: &Path) {
+    crate::bench::guarded(async {
+        while !file.exists() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_bench_that_is_killed_while_a_hook_runs_runs_it_when_the_board_is_back() {
+    let floor = Floor::new().await;
+    let _board = floor.plug(0);
+    let held = Held::new(&floor);
+    let shift = floor.shift_of(&["--any", "--on-pass", &held.command()]).start();
+    held.has_begun().await;
+    shift.kill().await;
+    held.let_go();
+    assert_eq!(hooks_of(&floor, 0).await, [Some(HookState::Due)]);
+
+    let (pass, passed) = writer(&floor, "passed");
+    let pass = format!("{pass} {{device_id}}");
+    let which = ["--any", "--count", "1", "--on-pass", &pass];
+    let sum = whole(floor.shift_of(&which).start()).await.is(0, 1, 1, json!({}));
+    assert_eq!(sum.events("left-over")[0]["hooks"], json!([id(0)]));
+    assert_eq!(std::fs::read_to_string(&passed).unwrap(), format!("{}|0\n", id(0)));
+    // What is done is done.
+    let sum = whole(floor.shift_of(&which).start()).await.is(0, 1, 1, json!({}));
+    assert!(sum.events("left-over").is_empty() && sum.events("hook").is_empty());
+    assert_eq!(std::fs::read_to_string(&passed).unwrap(), format!("{}|0\n", id(0)));
+    assert_eq!(hooks_of(&floor, 0).await, [Some(HookState::Due), Some(HookState::Done), None]);
+}
+
+#[tokio::test]
+async fn a_hook_that_fails_is_run_again_when_its_board_is_back_until_it_has_done_its_work() {
+    let floor = Floor::new().await;
+    let board = floor.plug(0);
+    let (paper, label) = (floor.bench.home().join("paper"), floor.bench.home().join("label"));
+    let script = "test -e $1 || { echo no paper >&2; exit 3; }; echo $3 >> $2";
+    let pass = format!("sh -c '{script}' x {} {} {{device_id}}", paper.display(), label.display());
+    let mut shift = floor.shift_of(&["--any", "--blip", "1s", "--on-pass", &pass]).start();
+    let failed = until(&mut shift, is("hook")).await;
+    assert_eq!((&failed["ok"], &failed["hook"]), (&json!(false), &json!("on-pass")));
+    std::fs::write(&paper, "").unwrap();
+    for is_run in [true, false] {
+        board.unplug();
+        until(&mut shift, is("unplugged")).await;
+        board.plug();
+        assert_eq!(until(&mut shift, is_end_of(0)).await["already"], true);
+        if is_run {
+            assert_eq!(until(&mut shift, is("hook")).await["ok"], true);
+        }
+    }
+    shift.interrupt();
+    let sum = whole(shift).await.is(0, 1, 0, json!({}));
+    assert_eq!(sum.events("hook").len(), 2);
+    assert_eq!(std::fs::read_to_string(label).unwrap(), format!("{}\n", id(0)));
+    assert_eq!(hooks_of(&floor, 0).await, [Some(HookState::Failed), Some(HookState::Done), None]);
+
+    let ask = async |arguments: &[&str]| {
+        let run = floor.bench.provision().with(arguments).with(&["--ledger", &floor.ledger]);
+        run.ended().await.passes().stdout
+    };
+    let runs: Value = serde_json::from_str(&ask(&["history", "--output", "json"]).await).unwrap();
+    let error = "it ended with exit code 3: no paper";
+    assert_eq!((&runs[2]["hook"]["state"], &runs[2]["hook"]["error"]), (&json!("failed"), &json!(error)));
+    let show = ask(&["history", "show", runs[2]["id"].as_str().unwrap()]).await;
+    assert!(show.contains(&format!("on-pass failed: {error}\n")), "{show}");
+    let export = ask(&["ledger", "export"]).await;
+    assert!(export.contains(r#""hook":{"#), "{export}");
+    assert!(
+        ask(&["ledger", "export", "--format", "csv"]).await.contains(&format!("on-pass failed: {error}"))
+    );
+}
+
+#[tokio::test]
+async fn a_board_that_passed_where_no_hook_was_wanted_gets_none_later() {
+    let floor = Floor::new().await;
+    let _boards = [floor.plug(0), floor.plug(1)];
+    let alone = floor.bench.run_in_hub(id(0).as_str()).env("PROVISION_LEDGER", &floor.ledger);
+    alone.env("PROVISION_CUSTOMER", customer_of(&id(0))).ended().await.passes();
+    whole(floor.shift().with(&["--count", "2"]).start()).await.is(0, 2, 1, json!({}));
+    let (pass, passed) = writer(&floor, "passed");
+    let sum = whole(floor.shift_of(&["--any", "--count", "2", "--on-pass", &pass]).start()).await;
+    assert!(sum.is(0, 2, 2, json!({})).events("hook").is_empty());
+    assert!(!passed.exists());
+}
+
+#[tokio::test]
+async fn a_hook_that_runs_at_one_bench_is_waited_for_at_another() {
+    let floor = Floor::new().await;
+    let _board = floor.plug(0);
+    let held = Held::new(&floor);
+    let one = floor.shift_of(&["--any", "--count", "1", "--on-pass", &held.command()]).start();
+    held.has_begun().await;
+    let (pass, passed) = writer(&floor, "passed");
+    let which = ["--any", "--count", "1", "--bench-name", "other", "--on-pass", &pass];
+    let mut other = floor.shift_of(&which).start();
+    let waits = |event: &Value| event["note"].as_str().is_some_and(|note| note.starts_with("another run"));
+    until(&mut other, waits).await;
+    held.let_go();
+    whole(one).await.is(0, 1, 0, json!({}));
+    assert!(whole(other).await.is(0, 1, 1, json!({})).events("hook").is_empty());
+    assert!(!passed.exists());
 }
 
 #[tokio::test]
@@ -83,12 +233,7 @@ async fn the_second_ctrl_c_ends_hooks_too_and_the_sum_is_told() {
     let hook = format!("sh -c 'touch {}; exec sleep 900'", begun.display());
     let mut shift = floor.shift_of(&["--any", "--on-pass", &hook, "--hook-timeout", "15m"]).start();
     until(&mut shift, is_end_of(0)).await;
-    crate::bench::guarded(async {
-        while !begun.exists() {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    exists(&begun).await;
     shift.interrupt();
     until(&mut shift, is("stopping")).await;
     shift.interrupt();

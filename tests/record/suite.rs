@@ -6,7 +6,10 @@ use provision::{
         ClaimCode, CustomerTemplate, DeviceId, EventKind, Events, Failure, FailureCode, FirmwareVersion,
         Identity, Outcome as StepOutcome, Part, Platform, ProductRef, Step, Summary, guard,
     },
-    record::{Beat, Lease, Ledger, NewOrder, Order, OrderState, Outcome, Recording, RunQuery, Story},
+    record::{
+        Beat, HookKind, HookState, Lease, Ledger, NewOrder, Order, OrderState, Outcome, Recording, RunQuery,
+        Story,
+    },
     workflow::{Job, Journal, Owner, Policy},
 };
 
@@ -18,6 +21,8 @@ on_both! {
     a_run_is_incomplete_until_it_ends_and_then_tells_it_all
     a_run_that_fails_tells_where_and_why
     a_later_run_settles_one_that_never_ended
+    a_hook_is_due_with_the_end_of_its_run_until_it_has_done_its_work
+    a_board_that_is_found_done_has_the_hook_that_its_last_run_lacked
     an_end_that_was_not_taken_is_written_later
     one_run_at_a_time_has_a_device
     a_run_that_waits_for_its_turn_is_not_one_that_never_ended
@@ -28,6 +33,7 @@ on_both! {
     many_open_a_new_ledger_at_once
     many_boards_share_a_ledger_and_one_that_is_stopped_takes_nothing_with_it
     a_newer_schema_is_refused
+    an_older_schema_is_brought_up_to_date
     no_secret_is_kept
     runs_are_asked_for_by_what_they_are
 }
@@ -191,6 +197,104 @@ async fn a_later_run_settles_one_that_never_ended(place: Place) {
     assert_eq!(next.incomplete_runs("left").await.unwrap(), []);
 }
 
+fn hook_of(story: &Story) -> Option<(HookKind, HookState, Option<&str>)> {
+    story.run.hook.as_ref().map(|hook| (hook.kind, hook.state, hook.error.as_deref()))
+}
+
+/// Ends a run that has found all done, and gives the hook that is due then.
+async fn found_done(ledger: &Ledger) -> (Recording, Option<HookKind>) {
+    let run = begun(ledger).await;
+    run.end_with(Ok(Summary { already: true, ..summary() }), Some(HookKind::OnPass)).await.unwrap();
+    let hook = run.hook();
+    (run, hook)
+}
+
+async fn a_hook_is_due_with_the_end_of_its_run_until_it_has_done_its_work(place: Place) {
+    let (ledger, other) = (place.ledger("left"), place.ledger("left"));
+    let open = async || {
+        let open = other.open_hooks("left").await.unwrap();
+        open.into_iter().map(|run| run.id).collect::<Vec<_>>()
+    };
+    let first = begun(&ledger).await;
+    first.end_with(Ok(summary()), Some(HookKind::OnPass)).await.unwrap();
+    assert_eq!(hook_of(&story(&ledger, &first).await), Some((HookKind::OnPass, HookState::Due, None)));
+    assert_eq!(first.hook(), Some(HookKind::OnPass));
+    // Nobody else takes the board, and with it the hook, as long as it may be under way.
+    assert_eq!(open().await, []);
+    assert_eq!(other.lease(&id(), "another").await.unwrap(), Lease::Theirs { bench: "left".into() });
+    place.execute("UPDATE runs SET place = NULL").await;
+    assert_eq!(open().await, []);
+    ledger.release(first.id().as_str()).await.unwrap();
+    assert_eq!(open().await, [first.id().clone()]);
+
+    // The board is back, and the hook fails.
+    let (second, hook) = found_done(&ledger).await;
+    assert_eq!(hook, Some(HookKind::OnPass));
+    second.hook_ended(Some("it ended with exit code 3: \u{1b}[1mno paper")).await.unwrap();
+    let told = story(&ledger, &second).await;
+    assert_eq!(
+        hook_of(&told),
+        Some((HookKind::OnPass, HookState::Failed, Some(r"it ended with exit code 3: \u{1b}[1mno paper")))
+    );
+    assert!(told.run.hook.unwrap().ended.is_some());
+    place.execute("UPDATE runs SET place = NULL").await;
+    assert_eq!(open().await, [second.id().clone()]);
+    // A run without hooks changes nothing about that.
+    let without = begun(&ledger).await;
+    without.end(Ok(Summary { already: true, ..summary() })).await.unwrap();
+    assert_eq!(without.hook(), None);
+    let (third, hook) = found_done(&ledger).await;
+    assert_eq!(hook, Some(HookKind::OnPass));
+    third.hook_ended(None).await.unwrap();
+    assert_eq!(hook_of(&story(&ledger, &third).await), Some((HookKind::OnPass, HookState::Done, None)));
+    place.execute("UPDATE runs SET place = NULL").await;
+    assert_eq!(open().await, []);
+    let (fourth, hook) = found_done(&ledger).await;
+    assert_eq!((hook, hook_of(&story(&ledger, &fourth).await)), (None, None));
+    assert_eq!(other.lease(&id(), "another").await.unwrap(), Lease::Ours);
+    other.release("another").await.unwrap();
+
+    // A failed board's own next run says what is to be done about it.
+    let failed = begun(&ledger).await;
+    let no = || Err(Failure::new(FailureCode::OwnedByOther, "it is somebody else's"));
+    failed.end_with(no(), Some(HookKind::OnFail)).await.unwrap_err();
+    ledger.release(failed.id().as_str()).await.unwrap();
+    place.execute("UPDATE runs SET place = NULL").await;
+    assert_eq!(open().await, [failed.id().clone()]);
+    let (_, hook) = found_done(&ledger).await;
+    assert_eq!(hook, None, "it had its own long ago");
+    assert_eq!(open().await, []);
+}
+
+async fn a_board_that_is_found_done_has_the_hook_that_its_last_run_lacked(place: Place) {
+    let ledger = place.ledger("left");
+    let delivered = async || {
+        let run = begun(&ledger).await;
+        run.intend(Step::Deliver).await.unwrap();
+        run
+    };
+    // By whom it was done nobody knows.
+    let (_, hook) = found_done(&ledger).await;
+    assert_eq!(hook, None);
+    // It never ended, or not well.
+    let killed = delivered().await;
+    ledger.release(killed.id().as_str()).await.unwrap();
+    let (run, hook) = found_done(&ledger).await;
+    assert_eq!(hook, Some(HookKind::OnPass));
+    run.hook_ended(None).await.unwrap();
+    let failure = Failure::new(FailureCode::NotVerified, "not in time");
+    delivered().await.end(Err(failure)).await.unwrap_err();
+    let (run, hook) = found_done(&ledger).await;
+    assert_eq!(hook, Some(HookKind::OnPass));
+    run.hook_ended(None).await.unwrap();
+    // It was touched by none that failed.
+    begun(&ledger).await.end(Err(Failure::new(FailureCode::OwnedByOther, "no"))).await.unwrap_err();
+    assert_eq!(found_done(&ledger).await.1, None);
+    // It passed where no label was wanted.
+    delivered().await.end(Ok(summary())).await.unwrap();
+    assert_eq!(found_done(&ledger).await.1, None);
+}
+
 async fn an_end_that_was_not_taken_is_written_later(place: Place) {
     let ledger = place.ledger("left");
     let run = begun(&ledger).await;
@@ -201,6 +305,18 @@ async fn an_end_that_was_not_taken_is_written_later(place: Place) {
     assert_eq!(story(&ledger, &run).await.run.outcome, Outcome::Incomplete);
     run.end_late().await.unwrap();
     assert_eq!(story(&ledger, &run).await.run.outcome, Outcome::Passed);
+    assert_eq!(ledger.lease(&id(), "another").await.unwrap(), Lease::Ours);
+    ledger.release("another").await.unwrap();
+
+    let run = begun(&ledger).await;
+    run.end_with(Ok(summary()), Some(HookKind::OnPass)).await.unwrap();
+    place.execute("ALTER TABLE runs RENAME TO out_of_reach").await;
+    assert_eq!(run.hook_ended(None).await.unwrap_err().code, FailureCode::LedgerUnusable);
+    place.execute("ALTER TABLE out_of_reach RENAME TO runs").await;
+    assert!(run.is_unended());
+    run.end_late().await.unwrap();
+    assert!(!run.is_unended());
+    assert_eq!(hook_of(&story(&ledger, &run).await), Some((HookKind::OnPass, HookState::Done, None)));
     assert_eq!(ledger.lease(&id(), "another").await.unwrap(), Lease::Ours);
 }
 
@@ -241,7 +357,7 @@ async fn a_run_that_waits_for_its_turn_is_not_one_that_never_ended(place: Place)
     let second = Recording::new(&right, None);
     second.begin(&Job { device_id: Some(id()), ..job() }, Part::Whole).await.unwrap();
     let first = begun(&left).await;
-    first.end(&Ok(summary())).await.unwrap();
+    first.end(Ok(summary())).await.unwrap();
     second.take(&id(), &|_| unreachable!("the first has ended")).await.unwrap();
     let told = story(&left, &second).await.run;
     assert_eq!((told.outcome, told.settled_by), (Outcome::Incomplete, None));
@@ -396,6 +512,24 @@ async fn a_newer_schema_is_refused(place: Place) {
     assert!(failure.to_string().contains("schema 4711"), "{failure}");
 }
 
+async fn an_older_schema_is_brought_up_to_date(place: Place) {
+    let ledger = place.ledger("left");
+    let run = begun(&ledger).await;
+    run.end(Ok(summary())).await.unwrap();
+    drop(ledger);
+    place
+        .execute(
+            "ALTER TABLE runs DROP COLUMN hook; ALTER TABLE runs DROP COLUMN hook_ended; \
+             ALTER TABLE runs DROP COLUMN hook_error; UPDATE ledger_schema SET version = 3",
+        )
+        .await;
+    let ledger = place.ledger("left");
+    assert_eq!(hook_of(&story(&ledger, &run).await), None);
+    let run = begun(&ledger).await;
+    run.end_with(Ok(summary()), Some(HookKind::OnPass)).await.unwrap();
+    assert_eq!(hook_of(&story(&ledger, &run).await), Some((HookKind::OnPass, HookState::Due, None)));
+}
+
 async fn no_secret_is_kept(place: Place) {
     let secret = "xyzzy-plugh-plover";
     guard(secret);
@@ -409,7 +543,8 @@ async fn no_secret_is_kept(place: Place) {
     let said = format!("marker: {secret} {code} {token} ?access_token=abcdef");
     events.send(EventKind::StepRetried { step: Step::Deliver, note: said.clone() });
     let failure = Failure::new(FailureCode::CodeRefused, &said).because(std::io::Error::other(said.clone()));
-    recording.end(Err(failure)).await.unwrap_err();
+    recording.end_with(Err(failure), Some(HookKind::OnFail)).await.unwrap_err();
+    recording.hook_ended(Some(&said)).await.unwrap();
     drop((ledger, recording, events));
     let content = place.content();
     assert!(content.contains("marker: "), "what is looked into is not the ledger");
