@@ -15,7 +15,7 @@ use super::{
     echo::EchoOff,
     environment::{Directories, Environment},
     explain::{AT_A_BENCH, AT_A_SCANNING_BENCH},
-    ledger::LedgerArgs,
+    ledger::{LedgerArgs, ReadArgs},
     listing::{Column, Listing, ListingArgs},
     moment::local,
     root::Output,
@@ -30,7 +30,7 @@ use crate::{
     device::Patience,
     link::{discovery::Lister, serial::SystemPorts},
     model::{CustomerTemplate, Failure, FailureCode, Invalid},
-    record::{self, NewOrder},
+    record::{self, Ledger, NewOrder},
     report::{BenchReporter, Style},
     workflow::{Job, Owner, Policy},
 };
@@ -200,7 +200,7 @@ impl Ready {
                 return Err(wrong("--wifi needs a FILE at a bench, where nobody is there to choose"));
             }
         };
-        let ledger = args.ledger.need(&args.settings, &env)?;
+        let ledger = args.ledger.need(&args.settings.profile, &env)?;
         let cloud = cloud(&job.owner, &settings, &mut secrets, Directories::of(&env))?;
         show_warnings(&mut secrets);
         let title = format!("bench {}, product {}", ledger.who().bench, settings.need_product()?);
@@ -245,8 +245,15 @@ impl Ready {
         Ok(Self { bench, lister, simulated, orders, title })
     }
 
-    /// Works, showing what happens.
+    /// Works, showing what happens, and leaves the ledger closed.
     pub async fn run(self, style: Style, signals: &Signals) -> Result<(), ToldFailure> {
+        let ledger = self.bench.ledger.clone();
+        let ended = self.work(style, signals).await;
+        ledger.close().await;
+        ended
+    }
+
+    async fn work(self, style: Style, signals: &Signals) -> Result<(), ToldFailure> {
         let Self { bench, lister, simulated, orders, title } = self;
         bench.ledger.open().await?;
         // Its own trouble is worth no shift: the first look says it at once.
@@ -335,7 +342,7 @@ pub struct StatusArgs {
     #[command(flatten)]
     listing: ListingArgs,
     #[command(flatten)]
-    ledger: LedgerArgs,
+    ledger: ReadArgs,
 }
 
 const COLUMNS: &[Column<record::Bench>] = &[
@@ -360,16 +367,18 @@ fn ago(at: Timestamp) -> String {
 }
 
 /// Lists the benches.
-pub async fn status(args: &StatusArgs, output: Output) -> Result<(), ToldFailure> {
-    let ledger = args.ledger.to_read(&Environment::of_process())?;
-    let mut listing = Listing::new(output, &args.listing, COLUMNS)?;
-    for bench in ledger.benches(args.within).await? {
-        let json = serde_json::to_string(&bench).map_err(|e| {
-            Failure::new(FailureCode::Unexpected, "a bench cannot be written as JSON").because(e)
-        })?;
-        if listing.row(&bench, &json).await?.is_break() {
-            return Ok(());
+pub async fn status(args: &StatusArgs, output: Output, signals: &Signals) -> Result<(), ToldFailure> {
+    let work = async |ledger: &Ledger| {
+        let mut listing = Listing::new(output, &args.listing, COLUMNS)?;
+        for bench in ledger.benches(args.within).await? {
+            let json = serde_json::to_string(&bench).map_err(|e| {
+                Failure::new(FailureCode::Unexpected, "a bench cannot be written as JSON").because(e)
+            })?;
+            if listing.row(&bench, &json).await?.is_break() {
+                return Ok(());
+            }
         }
-    }
-    Ok(listing.finish().await?)
+        listing.finish().await
+    };
+    args.ledger.read(signals, work).await
 }

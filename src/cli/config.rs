@@ -84,10 +84,10 @@ fn init(args: &InitArgs, output: Output) -> Result<(), ToldFailure> {
         let said = "it asks on a terminal, and there is none: write provision.toml by hand";
         return Err(wrong(said.into()).into());
     }
-    let named = args.settings.config.clone().or_else(|| env.path("PROVISION_CONFIG"));
+    let named = args.settings.profile.config.clone().or_else(|| env.path("PROVISION_CONFIG"));
     let path = named.or_else(|| Directories::of(&env).config_file);
     let path = path.ok_or_else(|| wrong("there is no home directory: name a file with --config".into()))?;
-    let name = match &args.settings.profile {
+    let name = match &args.settings.profile.profile {
         Some(name) => name.clone(),
         None => env.text("PROVISION_PROFILE")?.unwrap_or_else(|| DEFAULT_PROFILE.into()),
     };

@@ -6,8 +6,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::{
-    environment::Environment,
-    ledger::LedgerArgs,
+    ledger::ReadArgs,
     listing::{Column, Listing, ListingArgs, show_result},
     moment::{local, since},
     root::Output,
@@ -55,7 +54,7 @@ struct ListArgs {
     #[command(flatten)]
     listing: ListingArgs,
     #[command(flatten)]
-    ledger: LedgerArgs,
+    ledger: ReadArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -64,26 +63,20 @@ struct ShowArgs {
     #[arg(value_name = "RUN")]
     run: String,
     #[command(flatten)]
-    ledger: LedgerArgs,
+    ledger: ReadArgs,
 }
 
 /// Shows what was asked for.
 pub async fn run(args: &Args, output: Output, signals: &Signals) -> Result<(), ToldFailure> {
-    let work = async {
-        match &args.command {
-            None => list(&args.list, output).await,
-            Some(Command::Show(args)) => show(args, output).await,
+    match &args.command {
+        None => {
+            let args = &args.list;
+            args.ledger.read(signals, async |ledger| list(ledger, args, output).await).await
         }
-    };
-    tokio::select! {
-        ended = work => Ok(ended?),
-        () = signals.first() => Err(Failure::new(FailureCode::Interrupted, "interrupted").into()),
+        Some(Command::Show(args)) => {
+            args.ledger.read(signals, async |ledger| show(ledger, args, output).await).await
+        }
     }
-}
-
-/// The ledger that these flags, or the environment, name.
-fn ledger(args: &LedgerArgs) -> Result<Ledger, Failure> {
-    args.to_read(&Environment::of_process())
 }
 
 /// A run as it is listed.
@@ -123,7 +116,7 @@ static COLUMNS: [Column<Row>; 20] = [
     Column { name: "hook", usual: false, cell: |row| row.run.hook.as_ref().map(hook).unwrap_or_default() },
 ];
 
-async fn list(args: &ListArgs, output: Output) -> Result<(), Failure> {
+async fn list(ledger: &Ledger, args: &ListArgs, output: Output) -> Result<(), Failure> {
     let query = RunQuery {
         since: args.since,
         device_id: args.device.clone(),
@@ -131,7 +124,7 @@ async fn list(args: &ListArgs, output: Output) -> Result<(), Failure> {
         failed: args.failed,
         ..RunQuery::default()
     };
-    list_runs(&ledger(&args.ledger)?, query, output, &args.listing).await
+    list_runs(ledger, query, output, &args.listing).await
 }
 
 /// Lists these runs, page by page.
@@ -186,8 +179,7 @@ fn hook(hook: &RunHook) -> String {
     format!("{} {}{why}", hook.kind, hook.state)
 }
 
-async fn show(args: &ShowArgs, output: Output) -> Result<(), Failure> {
-    let ledger = ledger(&args.ledger)?;
+async fn show(ledger: &Ledger, args: &ShowArgs, output: Output) -> Result<(), Failure> {
     let mut stories = ledger.stories(&args.run).await?;
     let story = match stories.len() {
         1 => stories.remove(0),

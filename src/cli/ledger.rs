@@ -14,12 +14,13 @@ use super::{
     moment::since,
     root::Output,
     run::ToldFailure,
-    settings::{Lookup, Places, SettingsArgs, Source},
+    settings::{Lookup, Places, ProfileArgs, Source},
     signals::Signals,
 };
 use crate::{
     model::{Failure, FailureCode},
     record::{Ledger, Location, RunQuery, Who},
+    report,
 };
 
 const HEADING: &str = "Record";
@@ -48,8 +49,8 @@ pub struct LedgerArgs {
 
 impl LedgerArgs {
     /// The ledger, which is not opened yet. None where the user wants none.
-    pub fn resolve(&self, settings: &SettingsArgs, env: &Environment) -> Result<Option<Ledger>, Failure> {
-        let profile = settings.profile(env)?;
+    pub fn resolve(&self, profile: &ProfileArgs, env: &Environment) -> Result<Option<Ledger>, Failure> {
+        let profile = profile.find(env)?;
         let at = Lookup { env, profile: profile.as_ref() };
         let place = match at.text(&self.ledger, &LEDGER)? {
             Some(setting) if setting.value == NONE => return Ok(None),
@@ -87,25 +88,55 @@ impl LedgerArgs {
     }
 
     /// The ledger, for a command that is about nothing else.
-    pub fn need(&self, settings: &SettingsArgs, env: &Environment) -> Result<Ledger, Failure> {
+    pub fn need(&self, profile: &ProfileArgs, env: &Environment) -> Result<Ledger, Failure> {
         let detail = "the ledger is switched off: name one with --ledger, or leave `none` out of PROVISION_LEDGER and \
                       the profile";
-        self.resolve(settings, env)?.ok_or_else(|| wrong(detail))
+        self.resolve(profile, env)?.ok_or_else(|| wrong(detail))
+    }
+}
+
+/// Which ledger to read; found as it is by those who write.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct ReadArgs {
+    #[command(flatten)]
+    ledger: LedgerArgs,
+    #[command(flatten)]
+    profile: ProfileArgs,
+}
+
+impl ReadArgs {
+    /// Reads in the ledger until somebody interrupts, and leaves it closed.
+    pub async fn read(
+        &self,
+        signals: &Signals,
+        work: impl AsyncFnOnce(&Ledger) -> Result<(), Failure>,
+    ) -> Result<(), ToldFailure> {
+        let ledger = self.ledger(&Environment::of_process())?;
+        let ended = tokio::select! {
+            ended = work(&ledger) => ended,
+            () = signals.first() => Err(Failure::new(FailureCode::Interrupted, "interrupted")),
+        };
+        ledger.close().await;
+        Ok(ended?)
     }
 
-    /// The ledger, for a command that only reads: a file that somebody named has to be there, as an empty
-    /// new one would answer for it.
-    pub fn to_read(&self, env: &Environment) -> Result<Ledger, Failure> {
-        let settings = SettingsArgs::default();
-        let ledger = self.need(&settings, env)?;
-        let profile = settings.profile(env)?;
-        let named = Lookup { env, profile: profile.as_ref() }.text(&self.ledger, &LEDGER)?;
-        match ledger.location() {
-            Location::File(path) if named.is_some() && matches!(path.try_exists(), Ok(false)) => {
-                Err(wrong(&format!("there is no ledger {}; the first run makes it", ledger.location())))
-            }
-            _ => Ok(ledger),
+    /// Reading makes no file. One that somebody named has to be there; the usual one is made by the first
+    /// run, and until then there is nothing to tell.
+    fn ledger(&self, env: &Environment) -> Result<Ledger, Failure> {
+        let ledger = self.ledger.need(&self.profile, env)?;
+        let Location::File(path) = ledger.location() else { return Ok(ledger) };
+        if !matches!(path.try_exists(), Ok(false)) {
+            return Ok(ledger);
         }
+        let profile = self.profile.find(env)?;
+        let named = Lookup { env, profile: profile.as_ref() }.text(&self.ledger.ledger, &LEDGER)?;
+        let said = format!("there is no ledger {}; the first run makes it", ledger.location());
+        if named.is_some() {
+            return Err(wrong(&said));
+        }
+        let note = report::for_stderr(&format!("nothing is recorded yet: {said}"), 2);
+        let _ = writeln!(io::stderr(), "{note}");
+        Ok(Ledger::new(Location::Missing(path.clone()), ledger.who().clone()))
     }
 }
 
@@ -139,7 +170,7 @@ pub enum Command {
 #[derive(Debug, clap::Args)]
 pub struct PathArgs {
     #[command(flatten)]
-    ledger: LedgerArgs,
+    ledger: ReadArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -151,7 +182,7 @@ pub struct ExportArgs {
     #[arg(long, value_name = "WHEN", value_parser = since)]
     since: Option<Timestamp>,
     #[command(flatten)]
-    ledger: LedgerArgs,
+    ledger: ReadArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -162,19 +193,12 @@ enum ExportFormat {
 
 /// Does it.
 pub async fn run(command: &Command, output: Output, signals: &Signals) -> Result<(), ToldFailure> {
-    let (settings, env) = (SettingsArgs::default(), Environment::of_process());
-    let work = async {
-        match command {
-            Command::Path(args) => {
-                let place = args.ledger.need(&settings, &env)?.location().to_string();
-                show_result(output, &place, &json!({"ledger": place}))
-            }
-            Command::Export(args) => export(&args.ledger.to_read(&env)?, args).await,
+    match command {
+        Command::Path(PathArgs { ledger: ReadArgs { ledger, profile } }) => {
+            let place = ledger.need(profile, &Environment::of_process())?.location().to_string();
+            Ok(show_result(output, &place, &json!({"ledger": place}))?)
         }
-    };
-    tokio::select! {
-        ended = work => Ok(ended?),
-        () = signals.first() => Err(Failure::new(FailureCode::Interrupted, "interrupted").into()),
+        Command::Export(args) => args.ledger.read(signals, async |ledger| export(ledger, args).await).await,
     }
 }
 
@@ -243,14 +267,14 @@ mod tests {
             #[command(flatten)]
             ledger: LedgerArgs,
             #[command(flatten)]
-            settings: SettingsArgs,
+            profile: ProfileArgs,
         }
         let command = <Command as clap::Parser>::try_parse_from([&["x"], args].concat()).unwrap();
         let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
         let env = Environment::new(move |wanted| {
             variables.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.into())
         });
-        command.ledger.resolve(&command.settings, &env)
+        command.ledger.resolve(&command.profile, &env)
     }
 
     fn place(args: &[&str], variables: &[(&'static str, &str)]) -> String {

@@ -4,8 +4,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::{
-    environment::Environment,
-    ledger::{Format, LedgerArgs},
+    ledger::{Format, ReadArgs},
     listing::{Column, Listing, ListingArgs, show_result},
     moment::{local, since, until},
     root::Output,
@@ -14,7 +13,7 @@ use super::{
 };
 use crate::{
     model::{Failure, FailureCode},
-    record::{Figures, RunQuery, figures},
+    record::{Figures, Ledger, RunQuery, figures},
 };
 
 /// Reckon up a time: yield, failures by cause, time per step
@@ -33,28 +32,24 @@ pub struct Args {
     #[arg(long, value_enum, value_name = "FORMAT")]
     format: Option<Format>,
     #[command(flatten)]
-    ledger: LedgerArgs,
+    ledger: ReadArgs,
 }
 
 /// Reckons it up, and shows it.
 pub async fn run(args: &Args, output: Output, signals: &Signals) -> Result<(), ToldFailure> {
-    let work = async {
-        if let (Some(from), Some(to)) = (args.from, args.to)
-            && from >= to
-        {
-            let detail = format!("--from {} is not before the end of --to, {}", local(from), local(to));
-            return Err(Failure::new(FailureCode::Configuration, detail));
-        }
-        let ledger = args.ledger.to_read(&Environment::of_process())?;
-        let query =
-            RunQuery { since: args.from, until: args.to, bench: args.bench.clone(), ..RunQuery::default() };
+    if let (Some(from), Some(to)) = (args.from, args.to)
+        && from >= to
+    {
+        let detail = format!("--from {} is not before the end of --to, {}", local(from), local(to));
+        return Err(Failure::new(FailureCode::Configuration, detail).into());
+    }
+    let query =
+        RunQuery { since: args.from, until: args.to, bench: args.bench.clone(), ..RunQuery::default() };
+    let work = async |ledger: &Ledger| {
         let figures = figures(&ledger.stories_of(&query).await?);
         show(&figures, args, args.format.map_or(output, Format::output)).await
     };
-    tokio::select! {
-        ended = work => Ok(ended?),
-        () = signals.first() => Err(Failure::new(FailureCode::Interrupted, "interrupted").into()),
-    }
+    args.ledger.read(signals, work).await
 }
 
 /// One figure; what it is not about is empty.

@@ -250,12 +250,9 @@ fn dispatch(cli: Cli) -> Result<(), ToldFailure> {
         Some(Command::Man(args)) => Ok(shell::man(&args, Cli::command())?),
         Some(Command::Udev(args)) => Ok(udev::run(&args, &mut io::stdout().lock())?),
         Some(Command::Bench(args)) => match args.command {
-            Some(bench::Command::Status(args)) => interruptible(async |signals| {
-                tokio::select! {
-                    ended = bench::status(&args, output) => ended,
-                    () = signals.first() => Err(Failure::new(FailureCode::Interrupted, "interrupted").into()),
-                }
-            }),
+            Some(bench::Command::Status(args)) => {
+                interruptible(async |signals| bench::status(&args, output, &signals).await)
+            }
             None => {
                 let ready = bench::Ready::new(&args.shift)?;
                 let _held = hold();

@@ -1,8 +1,9 @@
 //! `provision run`, which is also what `provision` does without a command.
 
-use std::{io::Write, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, io::Write, sync::Arc, time::Duration};
 
 use clap::ValueEnum;
+use tokio::time::timeout;
 
 use super::{
     environment::{Directories, Environment},
@@ -17,7 +18,7 @@ use super::{
 use crate::{
     cloud::{ApiUrl, Cloud, CloudError, CloudSettings, OAuthClient},
     device::SetupDevice,
-    model::{Events, Failure, FailureCode},
+    model::{Events, Failure, FailureCode, clean},
     record::{Ledger, Recording},
     report::{self, Reporter, Style},
     workflow::{self, Job, Journal, Owner, Policy, Unrecorded},
@@ -100,7 +101,7 @@ impl Ready {
             Wanted::Choose => choose = true,
         }
         let cloud = cloud(&job.owner, &settings, &mut secrets, Directories::of(&env))?;
-        let ledger = if args.dry_run { None } else { args.ledger.resolve(&args.settings, &env)? };
+        let ledger = if args.dry_run { None } else { args.ledger.resolve(&args.settings.profile, &env)? };
         show_warnings(&mut secrets);
         Ok(Self { job, cloud, device, ledger, choose })
     }
@@ -125,6 +126,9 @@ pub async fn show<T>(
     ledger: Option<&Ledger>,
     work: impl AsyncFnOnce(&Events, &dyn Journal) -> Result<T, Arc<Failure>>,
 ) -> Result<T, ToldFailure> {
+    if let Some(ledger) = ledger {
+        tell_left_over(ledger).await;
+    }
     let reporter = Reporter::start(style, 1, WORDING)
         .map_err(|e| Failure::new(FailureCode::Unexpected, "no thread for the display").because(e))?;
     let draw = reporter.listener();
@@ -140,7 +144,30 @@ pub async fn show<T>(
         None => work(&Events::new(0, draw), &Unrecorded).await,
     };
     reporter.finish();
+    if let Some(ledger) = ledger {
+        ledger.close().await;
+    }
     ended.map_err(|failure| ToldFailure { code: failure.code, untold: None })
+}
+
+/// Says which boards earlier processes were killed at. A ledger that does not answer at once has the run
+/// say so.
+async fn tell_left_over(ledger: &Ledger) {
+    const AT_ONCE: Duration = Duration::from_secs(1);
+    const NAMED: usize = 3;
+    let asked = timeout(AT_ONCE, ledger.incomplete_runs(&ledger.who().bench)).await;
+    let Ok(Ok(runs)) = asked else { return };
+    let boards: BTreeSet<_> = runs.into_iter().filter_map(|run| run.device_id).collect();
+    if boards.is_empty() {
+        return;
+    }
+    let named: Vec<_> = boards.iter().take(NAMED).map(String::as_str).collect();
+    let mut line =
+        format!("warning: left incomplete, and settled when the board is run again: {}", named.join(" "));
+    if boards.len() > NAMED {
+        line += &format!(" and {} more; see `provision history --failed`", boards.len() - NAMED);
+    }
+    let _ = writeln!(std::io::stderr(), "{}", report::for_stderr(&clean(&line), 9));
 }
 
 /// Says what the user should know about how the secrets are kept.

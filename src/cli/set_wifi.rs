@@ -7,7 +7,7 @@ use super::{
     ledger::LedgerArgs,
     run::{ToldFailure, show, show_warnings},
     secrets::SecretReader,
-    settings::{SettingsArgs, parse_duration},
+    settings::{ProfileArgs, parse_duration},
     signals::Signals,
     wifi::{Wanted, WifiArgs, choose},
     wire::WireArgs,
@@ -30,6 +30,8 @@ pub struct Args {
     wifi: WifiArgs,
     #[command(flatten)]
     ledger: LedgerArgs,
+    #[command(flatten)]
+    profile: ProfileArgs,
     /// How long to look whether the board comes back because it cannot join
     #[arg(long, value_name = "TIME", default_value = "15s", value_parser = parse_duration)]
     watch: Duration,
@@ -71,7 +73,7 @@ impl Ready {
         let device = args.wire.device(None, &env, None)?;
         // It is not asked for anything; the steps merely have one.
         let cloud = Cloud::new(CloudSettings::default())?;
-        let ledger = args.ledger.resolve(&SettingsArgs::default(), &env)?;
+        let ledger = args.ledger.resolve(&args.profile, &env)?;
         Ok(Self { job, device, cloud, ledger, watch: args.watch })
     }
 

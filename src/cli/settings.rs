@@ -169,6 +169,17 @@ impl UsbDirArgs {
     }
 }
 
+/// Which profile of which config file; for every command that takes a setting.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct ProfileArgs {
+    /// The config file's profile to use [env: PROVISION_PROFILE] [default: default]
+    #[arg(long, help_heading = HEADING, value_name = "NAME", hide_short_help = true)]
+    pub profile: Option<String>,
+    /// The config file [env: PROVISION_CONFIG] [default: provision.toml in the config directory]
+    #[arg(long, help_heading = HEADING, value_name = "PATH", hide_short_help = true)]
+    pub config: Option<PathBuf>,
+}
+
 /// Flags of every command that talks to the cloud.
 //
 // Each names its heading: `next_help_heading` would also head what comes after them.
@@ -198,12 +209,9 @@ pub struct SettingsArgs {
     /// [env: PROVISION_CA_FILE]
     #[arg(long, help_heading = HEADING, value_name = "FILE", hide_short_help = true)]
     pub ca_file: Option<PathBuf>,
-    /// The config file's profile to use [env: PROVISION_PROFILE] [default: default]
-    #[arg(long, help_heading = HEADING, value_name = "NAME", hide_short_help = true)]
-    pub profile: Option<String>,
-    /// The config file [env: PROVISION_CONFIG] [default: provision.toml in the config directory]
-    #[arg(long, help_heading = HEADING, value_name = "PATH", hide_short_help = true)]
-    pub config: Option<PathBuf>,
+    /// Where those come from that no flag gives.
+    #[command(flatten)]
+    pub profile: ProfileArgs,
     /// Refuses what must not be a flag.
     #[command(flatten)]
     pub no_secrets: NoSecretFlags,
@@ -254,7 +262,7 @@ impl SettingsArgs {
     /// Reads the environment, the config file, and the secrets that these and the flags name.
     pub fn resolve(&self, env: &Environment, secrets: &mut SecretReader) -> Result<Settings, Failure> {
         self.no_secrets.refuse()?;
-        let profile = self.profile(env)?;
+        let profile = self.profile.find(env)?;
         let at = Lookup { env, profile: profile.as_ref() };
         let text = |setting: Setting<String>| setting.parse(|text| plain_text(text));
         let default_url = || Setting { value: API_URL.to_owned(), source: Source::Default };
@@ -282,9 +290,11 @@ impl SettingsArgs {
                 .transpose()?,
         })
     }
+}
 
+impl ProfileArgs {
     /// The profile that is meant, if there is one.
-    pub(super) fn profile(&self, env: &Environment) -> Result<Option<Profile>, Failure> {
+    pub(super) fn find(&self, env: &Environment) -> Result<Option<Profile>, Failure> {
         let named = match &self.profile {
             Some(name) => Some(name.clone()),
             None => env.text("PROVISION_PROFILE")?,

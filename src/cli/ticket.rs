@@ -12,7 +12,7 @@ use super::{
     ledger::LedgerArgs,
     run::{OwnerKind, ToldFailure, cloud, owner, show, show_warnings},
     secrets::SecretReader,
-    settings::{SettingsArgs, parse_duration},
+    settings::{ProfileArgs, SettingsArgs, parse_duration},
     signals::Signals,
     wifi::{Wanted, WifiArgs},
     wire::WireArgs,
@@ -61,6 +61,8 @@ pub struct DeliverArgs {
     wire: WireArgs,
     #[command(flatten)]
     ledger: LedgerArgs,
+    #[command(flatten)]
+    profile: ProfileArgs,
 }
 
 /// See that the cloud shows the owner of a ticket's device; deletes the ticket then
@@ -110,7 +112,7 @@ impl Prepare {
         let policy = Policy::default();
         let device_id = args.device_id.clone();
         let job = Job { owner, wifi, device_id, reclaim: false, dry_run: false, policy };
-        let ledger = args.ledger.resolve(&args.settings, &env)?;
+        let ledger = args.ledger.resolve(&args.settings.profile, &env)?;
         Ok(Self { job, cloud, ledger, out: args.out.clone() })
     }
 
@@ -144,7 +146,7 @@ impl Deliver {
         show_warnings(&mut secrets);
         let env = Environment::of_process();
         let device = args.wire.device(None, &env, None)?;
-        let ledger = args.ledger.resolve(&SettingsArgs::default(), &env)?;
+        let ledger = args.ledger.resolve(&args.profile, &env)?;
         // It is not asked for anything; the steps merely have one.
         let cloud = Cloud::new(CloudSettings { api_url: api_url(&ticket)?, ..CloudSettings::default() })?;
         Ok(Self { ticket, path: args.ticket.clone(), device, cloud, ledger })
@@ -191,7 +193,7 @@ impl Verify {
             return Err(Failure::new(FailureCode::Configuration, detail));
         }
         let policy = Policy { verify: args.timeout, ..Policy::default() };
-        let ledger = args.ledger.resolve(&args.settings, &env)?;
+        let ledger = args.ledger.resolve(&args.settings.profile, &env)?;
         Ok(Self { ticket, path: args.ticket.clone(), policy, cloud, ledger })
     }
 

@@ -82,7 +82,9 @@ impl Ready {
             Owner::Customer { product: product.clone(), customer: CustomerTemplate::Fixed(args.to.clone()) };
         let cloud = run::cloud(&owner, &settings, &mut secrets, Directories::of(&env))?;
         let desk = match wire.usb().is_some() || wire.softap().is_some() {
-            true => Some((wire.device(None, &env, None)?, args.ledger.resolve(&args.settings, &env)?)),
+            true => {
+                Some((wire.device(None, &env, None)?, args.ledger.resolve(&args.settings.profile, &env)?))
+            }
             false => None,
         };
         show_warnings(&mut secrets);

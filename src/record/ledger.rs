@@ -9,7 +9,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use sqlx::{AnyConnection, ConnectOptions, Row, any::AnyConnectOptions};
+use sqlx::{AnyConnection, ConnectOptions, Connection, Row, any::AnyConnectOptions};
 use tokio::{
     sync::{Mutex, MutexGuard},
     task::AbortHandle,
@@ -107,6 +107,26 @@ impl Ledger {
         self.working("opened", || async { self.transaction().await?.commit().await }).await
     }
 
+    /// Closes it, so that SQLite leaves no other files beside its own. It may be opened again.
+    pub async fn close(&self) {
+        const AT_MOST: Duration = Duration::from_secs(2);
+        let renewing = self.inner.renewing.lock().unwrap_or_else(|e| e.into_inner()).take();
+        if let Some(task) = renewing {
+            task.abort();
+        }
+        let closed = timeout(AT_MOST, async {
+            match self.inner.session.lock().await.take() {
+                Some(session) => session.connection.close().await,
+                None => Ok(()),
+            }
+        });
+        match closed.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(error = %Said::of(&error), "the ledger was not closed"),
+            Err(_) => tracing::debug!("the ledger was not closed in time"),
+        }
+    }
+
     /// Does the work, which is one transaction, again and again while the ledger is out of reach or busy.
     /// It must not matter whether the work is done twice.
     pub(super) async fn working<T, F>(&self, what: &str, mut work: impl FnMut() -> F) -> Result<T, Failure>
@@ -176,7 +196,7 @@ impl Ledger {
     /// meanwhile, and could not go on.
     fn writing(&self) -> &'static str {
         match self.inner.location {
-            Location::File(_) => "BEGIN IMMEDIATE",
+            Location::File(_) | Location::Missing(_) => "BEGIN IMMEDIATE",
             Location::Postgres(_) => "BEGIN",
         }
     }
@@ -190,6 +210,7 @@ impl Ledger {
                 let made = tokio::task::spawn_blocking(move || file_url(&path)).await;
                 (made.unwrap_or_else(|e| Err(io::Error::other(e)))?, SQLITE)
             }
+            Location::Missing(_) => (Url::parse("sqlite::memory:").map_err(io::Error::other)?, SQLITE),
             Location::Postgres(url) => {
                 let files = url.files();
                 let opened = tokio::task::spawn_blocking(move || can_be_read(&files)).await;
@@ -202,7 +223,7 @@ impl Ledger {
         sqlx::raw_sql(settings).execute(&mut connection).await?;
         if !self.inner.is_current.load(Ordering::Relaxed) && !schema::is_current(&mut connection).await {
             let lock = match self.inner.location {
-                Location::File(_) => None,
+                Location::File(_) | Location::Missing(_) => None,
                 Location::Postgres(_) => Some(schema::LOCK),
             };
             schema::migrate(&mut connection, self.writing(), lock, &self.inner.location).await?;
@@ -300,7 +321,7 @@ impl Transaction<'_> {
     /// this computer's where it is the only one.
     pub(super) async fn now(&mut self) -> Result<i64, Trouble> {
         match self.ledger.inner.location {
-            Location::File(_) => Ok(Timestamp::now().as_millisecond()),
+            Location::File(_) | Location::Missing(_) => Ok(Timestamp::now().as_millisecond()),
             Location::Postgres(_) => {
                 let sql = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) AS now";
                 Ok(sqlx::query(sql).fetch_one(self.on()).await?.try_get("now")?)

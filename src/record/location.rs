@@ -10,6 +10,8 @@ use crate::model::{Invalid, clean, guard};
 pub enum Location {
     /// A file of SQLite's, which is made where it is missing.
     File(PathBuf),
+    /// A file that nobody has written yet, and that is not to be made: an empty ledger.
+    Missing(PathBuf),
     /// A PostgreSQL database.
     Postgres(PostgresUrl),
 }
@@ -102,7 +104,7 @@ impl PostgresUrl {
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File(path) => f.write_str(&clean(&path.to_string_lossy())),
+            Self::File(path) | Self::Missing(path) => f.write_str(&clean(&path.to_string_lossy())),
             Self::Postgres(url) => f.write_str(&url.shown),
         }
     }

@@ -170,6 +170,121 @@ async fn a_ledger_that_is_only_read_has_to_be_there_if_somebody_named_it() {
 }
 
 #[tokio::test]
+async fn who_only_reads_makes_no_ledger_and_is_told_that_there_is_none_yet() {
+    let bench = Bench::new().await;
+    for (command, empty) in [
+        (&["history"][..], "[]\n"),
+        (&["report"], "{\"schema\":1"),
+        (&["ledger", "export"], ""),
+        (&["bench", "status"], "[]\n"),
+    ] {
+        let ended = bench.provision().with(command).with(&["--output", "json"]).ended().await;
+        assert_eq!(ended.status.code(), Some(0), "{command:?}: {ended:?}");
+        assert!(
+            ended.stderr.contains("nothing is recorded yet: there is no ledger"),
+            "{command:?}: {ended:?}"
+        );
+        if command[0] == "report" {
+            let report: Value = serde_json::from_str(&ended.stdout).unwrap();
+            assert_eq!(report["boards"], 0);
+        } else {
+            assert_eq!(ended.stdout, empty, "{command:?}");
+        }
+    }
+    let show = bench.provision().with(&["history", "show", "7k3f9qzp"]).ended().await;
+    assert!(show.status.code() == Some(2) && show.stderr.contains("has no run 7k3f9qzp"), "{show:?}");
+    assert!(!bench.home().join("data").exists());
+}
+
+#[tokio::test]
+async fn every_command_finds_the_ledger_of_the_profile() {
+    let bench = Bench::new().await;
+    let config = bench.home().join("line.toml");
+    std::fs::write(&config, "[profiles.left]\nledger = 'left.sqlite'\nbench = 'left'\n").unwrap();
+    let profile = ["--config", config.to_str().unwrap(), "--profile", "left"];
+    let board = bench.plug_into_hub(PhotonConfig { wifi_known: false, ..bench.board() });
+    let (ticket, wifi) = (bench.home().join("ticket.json"), bench.home().join("wifi.json"));
+    std::fs::write(&wifi, r#"{"network": "Office", "security": "NONE"}"#).unwrap();
+    let (ticket, wifi, hub) = (ticket.to_str().unwrap(), wifi.to_str().unwrap(), bench.hub());
+    let hub = hub.to_str().unwrap();
+    let asked =
+        async |command: &[&str]| bench.provision().with(command).with(&profile).ended().await.passes();
+    asked(&["prepare", "--out", ticket, "--device-id", ID]).await;
+    asked(&["deliver", ticket, "--usb", ID, "--usb-dir", hub]).await;
+    drop(board);
+    let _board = bench.plug_into_hub(bench.running_board());
+    asked(&["wifi", "--usb", ID, "--usb-dir", hub, "--wifi", wifi, "--watch", "1s"]).await;
+    asked(&["run", "--usb", ID, "--usb-dir", hub]).await;
+    let path = asked(&["ledger", "path"]).await.stdout;
+    assert!(path.ends_with("home/left.sqlite\n"), "{path}");
+    let history = asked(&["history", "--output", "json"]).await;
+    let runs: Value = serde_json::from_str(&history.stdout).unwrap();
+    let told: Vec<_> = runs.as_array().unwrap().iter().map(|run| (&run["part"], &run["bench"])).collect();
+    let parts = ["whole", "wifi", "delivered", "prepared"].map(Value::from);
+    assert_eq!(told, parts.iter().map(|part| (part, &runs[0]["bench"])).collect::<Vec<_>>());
+    assert_eq!(runs[0]["bench"], "left");
+    assert_eq!(asked(&["ledger", "export"]).await.stdout.lines().count(), 4);
+    assert!(asked(&["report"]).await.stdout.contains("passed"));
+    assert_eq!(asked(&["bench", "status", "--output", "json"]).await.stdout, "[]\n");
+    // Whoever reads may also go by the environment.
+    let history = bench.provision().with(&["history", "--output", "csv"]).env("PROVISION_CONFIG", &config);
+    assert_eq!(history.env("PROVISION_PROFILE", "left").ended().await.stdout.lines().count(), 5);
+    // Nothing was left beside it, and nothing was written anywhere else.
+    assert!(!bench.home().join("data").exists());
+    for beside in ["left.sqlite-wal", "left.sqlite-shm"] {
+        assert!(!bench.home().join(beside).exists(), "{beside}");
+    }
+}
+
+#[tokio::test]
+async fn no_file_is_left_beside_the_ledger_however_a_run_ends() {
+    let bench = Bench::new().await;
+    let gate = bench.cloud.gate(crate::bench::CLAIM_CODE).unwrap();
+    let board = bench.plug_into_hub(bench.board());
+    let ledger = bench.home().join("ledger.sqlite");
+    let run = || bench.run_in_hub(ID).env("PROVISION_LEDGER", &ledger);
+    let is_alone =
+        || ["sqlite-wal", "sqlite-shm"].iter().all(|beside| !ledger.with_extension(beside).exists());
+    let interrupted = run().start();
+    gate.arrived().await;
+    interrupted.interrupt();
+    assert_eq!(interrupted.ended().await.status.code(), Some(130));
+    assert!(ledger.exists() && is_alone());
+    gate.open();
+    run().ended().await.passes();
+    assert!(is_alone());
+    run().with(&["--customer", "somebody@else.example"]).ended().await.fails_with(40, "owned-by-other");
+    assert!(is_alone());
+    drop(board);
+}
+
+#[tokio::test]
+async fn a_single_run_tells_of_boards_that_were_left_incomplete() {
+    let bench = Bench::new().await;
+    let ledger = bench.home().join("ledger.sqlite");
+    let other = crate::bench::OTHER_ID;
+    let device_id = DeviceId::parse(other).unwrap();
+    let gate = bench.cloud.gate(crate::bench::CLAIM_CODE).unwrap();
+    let _boards = [
+        bench.plug_into_hub(bench.board()),
+        bench.plug_into_hub(PhotonConfig { device_id, ..bench.board() }),
+    ];
+    let run = |id: &str| bench.run_in_hub(id).env("PROVISION_LEDGER", &ledger);
+    let killed = run(other).start();
+    gate.arrived().await;
+    killed.kill().await;
+    gate.open();
+    let ended = run(ID).ended().await.passes();
+    let line = format!("warning: left incomplete, and settled when the board is run again: {other}\n");
+    assert_eq!(ended.stderr.matches(&line).count(), 1, "{ended:?}");
+    // Of those of another bench it does not.
+    let ended = run(ID).env("PROVISION_BENCH", "elsewhere").ended().await.passes();
+    assert!(!ended.stderr.contains("left incomplete"), "{ended:?}");
+    run(other).ended().await.passes();
+    assert!(!run(ID).ended().await.passes().stderr.contains("left incomplete"));
+}
+
+#[tokio::test]
 async fn a_report_ends_after_it_begins() {
     let bench = Bench::new().await;
     let report = ["report", "--from", "today", "--to", "yesterday"];

@@ -41,9 +41,9 @@ async fn unanswered<T>(
 async fn a_run_whose_answers_are_lost_is_written_once() {
     let Some(cluster) = Cluster::shared() else { return };
     let (left, cable, office) = desk(cluster);
-    left.open().await.unwrap();
-    let recording = Recording::new(&left, None);
     let nothing = || std::future::ready(());
+    unanswered(&cable, left.open(), nothing()).await.unwrap();
+    let recording = Recording::new(&left, None);
     unanswered(&cable, recording.begin(&job(), Part::Whole), nothing()).await.unwrap();
     unanswered(&cable, recording.take(&id(), &|_| panic!("nobody else has it")), nothing()).await.unwrap();
     assert_eq!(office.under_way().await.unwrap().len(), 1);
@@ -144,6 +144,8 @@ async fn a_line_that_falls_silent_holds_nothing_up_for_ever() {
     let left = Ledger::new(Location::parse(&url).unwrap(), who);
     let office = ledger(&cluster.beside(&url), "office");
     let recording = begun(&left).await;
+    let idle = ledger(&url, "idle");
+    idle.open().await.unwrap();
     cable.pull();
     // While nothing arrives, the clock may go as fast as it likes.
     tokio::time::pause();
@@ -159,7 +161,9 @@ async fn a_line_that_falls_silent_holds_nothing_up_for_ever() {
     // It is away for all, and each of those who come now asks once.
     let known = Instant::now();
     assert!(recording.end(Ok(summary())).await.is_err());
+    left.close().await;
     assert!(known.elapsed() < Ledger::PATIENCE, "{:?}", known.elapsed());
+    guarded(idle.close()).await;
     tokio::time::resume();
     cable.put_back_for_new_ones();
     recording.end_late().await.unwrap();
