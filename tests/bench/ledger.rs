@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection, SqliteConnection};
 
 use crate::{
-    bench::guarded,
+    bench::{codes, guarded},
     cluster::Cluster,
     floor::{Floor, id, is, until, whole},
 };
@@ -209,6 +209,32 @@ async fn a_board_that_waits_for_the_ledger_at_the_end_has_not_failed_and_its_run
     assert!(fate == waits || fate == (json!(1), json!({}), json!({})), "{fate:?}");
     let runs = floor.open_ledger().runs(&RunQuery::default()).await.unwrap();
     assert!(runs.iter().all(|run| run.outcome == Outcome::Failed || fate != waits), "{runs:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_full_disk_stops_new_boards_until_there_is_room_again() {
+    let floor = Floor::new().await;
+    let gate = floor.bench.cloud.gate("POST /v1/products/1319/device_claims").unwrap();
+    let first = floor.plug(0);
+    let mut shift = floor.shift().with(&["--count", "3"]).told_of_full_disks().start();
+    guarded(gate.arrived()).await;
+    shift.limit_files(Some(0));
+    gate.open();
+    let trouble = until(&mut shift, is("trouble")).await;
+    assert_eq!(trouble["with"], "NO NEW BOARDS");
+    // The board that was under way has got nothing that the ledger could not take down first.
+    assert!(codes(&first).is_empty());
+    let others = [floor.plug(1), floor.plug(2)];
+    for _ in 0..2 {
+        assert_eq!(until(&mut shift, |e| e["event"] == "waiting" && e["why"] == "ledger").await["schema"], 1);
+    }
+    assert!(others.iter().all(|board| board.effects().is_empty()));
+    shift.limit_files(None);
+    let sum = whole(shift).await.is(0, 3, 0, json!({}));
+    assert!(sum.events("trouble").last().unwrap()["why"].is_null(), "{}", sum.last);
+    assert!(!std::path::Path::new(&format!("{}-wal", floor.ledger)).exists(), "it is not closed");
+    floor.agrees(0..3).await;
 }
 
 #[tokio::test]

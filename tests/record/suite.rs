@@ -25,6 +25,7 @@ on_both! {
     a_board_that_is_found_done_has_the_hook_that_its_last_run_lacked
     an_end_that_was_not_taken_is_written_later
     one_run_at_a_time_has_a_device
+    a_lease_that_nobody_renews_ends_by_time_alone
     a_run_that_waits_for_its_turn_is_not_one_that_never_ended
     orders_are_the_same_however_often_they_are_read
     an_order_is_never_used_twice
@@ -350,6 +351,44 @@ async fn one_run_at_a_time_has_a_device(place: Place) {
     let failure = second.intend(Step::Deliver).await.unwrap_err();
     assert_eq!(failure.code, FailureCode::DeviceTaken);
     assert_eq!(story(&left, &second).await.intents, []);
+}
+
+async fn a_lease_that_nobody_renews_ends_by_time_alone(place: Place) {
+    // Processes that cannot be seen from here: on a computer that tells nothing of it, and on another one.
+    for elsewhere in
+        ["UPDATE leases SET place = NULL", "UPDATE leases SET place = 'another boot/another space/1'"]
+    {
+        let (left, right) = (place.ledger("left"), place.ledger("right"));
+        let first = begun(&left).await;
+        first.intend(Step::Import).await.unwrap();
+        place.execute(elsewhere).await;
+        // As long as it lasts, by the clock of the ledger, nobody else has the device.
+        place.execute("UPDATE leases SET until = until + 3600000").await;
+        let theirs = Lease::Theirs { bench: "left".into() };
+        assert_eq!(right.lease(&id(), "another").await.unwrap(), theirs);
+        assert_eq!(right.under_way().await.unwrap().len(), 1);
+        place.execute("UPDATE leases SET until = until - 3600000 - 30000").await;
+        assert_eq!(right.under_way().await.unwrap().len(), 0);
+        let second = begun(&right).await;
+        // The first is back, and does nothing more that could not be taken back.
+        let refused = first.intend(Step::Deliver).await.unwrap_err();
+        assert_eq!(refused.code, FailureCode::DeviceTaken);
+        first.end(Err(refused)).await.unwrap_err();
+        second.intend(Step::Deliver).await.unwrap();
+        second.end(Ok(summary())).await.unwrap();
+        let (first, second) = (story(&left, &first).await, story(&left, &second).await);
+        let steps = |story: &Story| story.intents.iter().map(|i| i.step.clone()).collect::<Vec<_>>();
+        assert_eq!((steps(&first), steps(&second)), (vec!["import".to_owned()], vec!["deliver".to_owned()]));
+        assert_eq!(first.run.failure_code.as_deref(), Some("device-taken"));
+        assert_eq!(second.run.outcome, Outcome::Passed);
+        // One that lost its lease and whose device nobody took goes on.
+        let late = begun(&left).await;
+        place.execute(elsewhere).await;
+        place.execute("UPDATE leases SET until = until - 30000").await;
+        late.intend(Step::Deliver).await.unwrap();
+        assert_eq!(right.lease(&id(), "another").await.unwrap(), theirs);
+        late.end(Ok(summary())).await.unwrap();
+    }
 }
 
 async fn a_run_that_waits_for_its_turn_is_not_one_that_never_ended(place: Place) {

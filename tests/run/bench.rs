@@ -283,6 +283,18 @@ impl Run {
         self
     }
 
+    /// To be told when a file may not grow, as when the disk is full, and not killed for it.
+    #[allow(dead_code)] // by tests of the ledger alone
+    pub fn told_of_full_disks(self) -> Self {
+        let program = self.command.as_std();
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
+        command.arg(program.get_program()).args(program.get_args()).env_clear();
+        command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        Self { command, ..self }
+    }
+
     pub fn start(mut self) -> Running {
         let mut child = self.command.spawn().unwrap();
         let errors = child.stderr.take();
@@ -357,6 +369,18 @@ impl Running {
     pub fn send(&self, signal: Signal) {
         let pid = Pid::from_raw(self.child.id().expect("it still runs").try_into().unwrap()).unwrap();
         kill_process(pid, signal).unwrap();
+    }
+
+    /// From now on no file may grow beyond so many bytes; or beyond what the computer has room for.
+    #[cfg(target_os = "linux")]
+    #[allow(dead_code)] // by tests of the ledger alone
+    pub fn limit_files(&self, bytes: Option<u64>) {
+        use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
+
+        let pid = Pid::from_raw(self.child.id().expect("it still runs").try_into().unwrap());
+        let most = getrlimit(Resource::Fsize);
+        let limit = Rlimit { current: bytes.or(most.current), maximum: most.maximum };
+        prlimit(pid, Resource::Fsize, limit).unwrap();
     }
 
     /// Whether it has ended, after it was given the time to.
