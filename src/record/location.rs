@@ -34,17 +34,23 @@ impl Location {
             None if text.trim().is_empty() => return Err(invalid("is a file's path or a postgres:// URL")),
             None => return Ok(Self::File(PathBuf::from(text))),
         }
-        let mut url = Url::parse(text).map_err(|_| invalid("looks like postgres://user@host/database"))?;
+        let escaped =
+            "looks like postgres://user@host/database; a password's /, ? and # are written %2F, %3F and %23";
+        let mut url = Url::parse(text).map_err(|_| invalid(escaped))?;
         // A part of a password, else, that would be shown.
         if url.fragment().is_some() || url.path().contains('@') {
-            return Err(invalid("has its password's /, ? and # written as %2F, %3F and %23"));
+            return Err(invalid(escaped));
         }
-        let of = |keys: &[&str]| url.query_pairs().find(|(key, _)| keys.contains(&&**key)).map(|(_, v)| v);
+        let of = |name| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value);
         if url.query_pairs().any(|(key, _)| !KNOWN.contains(&&*key)) {
             return Err(invalid(&format!("has no parameters but {}", KNOWN.join(", "))));
         }
-        let is_checked = of(&["sslmode"]).is_some_and(|mode| mode.starts_with("verify-"));
-        if of(&["sslrootcert"]).is_some() && !is_checked {
+        let mode = of("sslmode");
+        if mode.as_deref().is_some_and(|mode| !MODES.contains(&mode)) {
+            return Err(invalid(&format!("has an sslmode of {}", MODES.join(", "))));
+        }
+        let is_checked = mode.is_some_and(|mode| mode.starts_with("verify-"));
+        if of("sslrootcert").is_some() && !is_checked {
             return Err(invalid("has an sslrootcert that nobody looks at without sslmode=verify-full"));
         }
         let secrets: Vec<_> = url.password().map(str::to_owned).into_iter().chain(in_query(&url)).collect();
@@ -83,6 +89,9 @@ const KNOWN: [&str; 12] = [
     "sslrootcert",
     "user",
 ];
+
+/// How safe the connection is; the driver takes more, and does something else then than others do.
+const MODES: [&str; 5] = ["disable", "prefer", "require", "verify-ca", "verify-full"];
 
 impl PostgresUrl {
     /// With its password, for the driver alone.
@@ -162,6 +171,7 @@ mod tests {
             "postgres://ann:12#34@db.example/ledger",
             "postgres://ann:12?34@db.example/ledger",
             "postgres://ann@db.example/ledger?sslmod=verify-full",
+            "postgres://ann@db.example/ledger?sslmode=allow",
             "postgres://ann@db.example/ledger?sslmode=require&sslrootcert=/ca.pem",
             "postgres://ann@db.example/ledger?sslrootcert=/ca.pem",
         ] {
