@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -50,6 +50,8 @@ pub(super) struct Leash {
     pub was_away: AtomicBool,
     /// The run's word to the bench: another board can have its order.
     pub gave_back: AtomicBool,
+    /// The verdict, once people have seen it; a hook may still be under way then.
+    pub told: OnceLock<Verdict>,
 }
 
 /// What became of it.
@@ -105,10 +107,13 @@ pub(super) async fn work(
     let begun = Instant::now();
     let key = key_of(&task.board);
     let end = |result: Result<Summary, Arc<Failure>>, device_id: Option<DeviceId>| {
+        let verdict =
+            result.as_ref().map_or_else(|failure| Verdict::Failed(failure.code), |_| Verdict::Passed);
         let kind = EventKind::RunEnded { result, device_id, took: begun.elapsed() };
         let event = Event { at: jiff::Timestamp::now(), lane: task.lane, kind };
         shift.lock().unwrap_or_else(PoisonError::into_inner).take(&key, None, &event);
         tell(BenchEvent::Run(event));
+        let _ = task.leash.told.set(verdict);
     };
     let wanted = async {
         // Else the board would be taken for one that another run is at.

@@ -52,6 +52,8 @@ pub enum Waiting {
     Ledger,
     /// A run of before has ended a moment ago and is tried again.
     Again,
+    /// Its hook of before has not ended yet.
+    Hook,
 }
 
 /// Why a board is not taken up.

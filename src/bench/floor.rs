@@ -302,6 +302,8 @@ struct Known {
     is_shown: bool,
     /// It was plugged in and has not been worked on since: what is scanned now is for it.
     is_new: bool,
+    /// It was put back while its hook was under way, and is taken up again after that.
+    is_back: bool,
     /// It has an order from before.
     has_order: bool,
     scanned: Arc<Mutex<Option<String>>>,
@@ -334,8 +336,9 @@ impl State {
     /// Whether a board that is away now has no line.
     fn ends_when_unplugged(&self) -> bool {
         match self {
+            Self::Working(leash) => matches!(leash.told.get(), Some(Verdict::Failed(_))),
             // It may only start anew; see `due`.
-            Self::Asking | Self::Working(_) | Self::Passed | Self::PulledOut => false,
+            Self::Asking | Self::Passed | Self::PulledOut => false,
             Self::Ready { .. } | Self::Failed | Self::NoScan | Self::NoOrder | Self::LeftAlone => true,
         }
     }
@@ -426,6 +429,7 @@ impl Floor<'_> {
                 away_since: None,
                 is_shown: true,
                 is_new: true,
+                is_back: false,
                 has_order: false,
                 scanned: Arc::default(),
                 pulled_out: 0,
@@ -442,14 +446,21 @@ impl Floor<'_> {
         let goes_on = matches!(known.state, State::PulledOut);
         let comes_back = goes_on || (was_away && !known.is_shown);
         known.is_new |= comes_back && !goes_on;
+        known.is_back = comes_back && matches!(known.state, State::Working(_));
         if comes_back {
-            known.state = State::ready(Duration::ZERO);
             known.has_order = false;
+            if !known.is_back {
+                known.state = State::ready(Duration::ZERO);
+            }
         }
         known.is_shown = true;
         let (lane, slot, device_id) = (known.lane, known.slot.clone(), known.board.device_id.clone());
+        let waits = known.is_back;
         if is_news || comes_back {
             self.tell(BenchEvent::Plugged { lane, slot, device_id });
+        }
+        if waits {
+            self.tell(BenchEvent::Waiting { lane, why: Waiting::Hook });
         }
     }
 
@@ -483,8 +494,10 @@ impl Floor<'_> {
             self.boards.iter().filter(|(_, known)| away(known)).map(|(key, _)| key.clone()).collect();
         for key in keys {
             match self.boards.get(&key).map(|known| &known.state) {
-                Some(State::Working(leash)) => drop(leash.end.set(FailureCode::PulledOut)),
-                Some(State::Passed) => self.hide(&key),
+                Some(State::Working(leash)) if leash.told.get().is_none() => {
+                    let _ = leash.end.set(FailureCode::PulledOut);
+                }
+                Some(State::Working(_) | State::Passed) => self.hide(&key),
                 _ => {}
             }
         }
@@ -682,6 +695,9 @@ impl Floor<'_> {
             Verdict::Failed(FailureCode::LedgerUnusable) => (State::ready(LEDGER), false),
             Verdict::Failed(_) => (State::Failed, true),
         };
+        let is_back = std::mem::take(&mut known.is_back) && is_here;
+        let (state, is_settled) =
+            if is_back { (State::ready(Duration::ZERO), false) } else { (state, is_settled) };
         known.state = state;
         let is_gone = !is_here && known.state.ends_when_unplugged();
         if is_settled {

@@ -157,6 +157,7 @@ fn waiting_text(why: Waiting) -> &'static str {
         Waiting::Scan => "scan the barcode for this board",
         Waiting::Ledger => "waits for the ledger",
         Waiting::Again => "is tried again in a moment",
+        Waiting::Hook => "waits for its hook to end",
     }
 }
 

@@ -225,6 +225,51 @@ async fn a_hook_that_fails_is_shown_and_the_board_has_passed_all_the_same() {
     assert!(ended.stderr.contains("knows no {serial}"), "{}", ended.stderr);
 }
 
+/// A hook that tells by a file that it has begun, and ends when there is another one.
+fn slow(floor: &Floor) -> (String, std::path::PathBuf, std::path::PathBuf) {
+    let [begun, end] = ["begun", "end"].map(|name| floor.bench.home().join(name));
+    let script = format!("touch {}; until [ -e {} ]; do sleep 0.02; done", begun.display(), end.display());
+    (format!("sh -c '{script}'"), begun, end)
+}
+
+#[tokio::test]
+async fn a_board_that_is_put_back_during_its_hook_is_taken_up_again_after_that() {
+    for owner in [None, Some("somebody@else.example")] {
+        let floor = Floor::new().await;
+        if owner.is_some() {
+            assert!(floor.bench.cloud.add_device(DeviceSeed {
+                id: id(0).to_string(),
+                owner: owner.map(str::to_owned),
+                product_id: Some(PRODUCT),
+                ..DeviceSeed::default()
+            }));
+        }
+        let (hook, begun, end) = slow(&floor);
+        let board = floor.plug(0);
+        let which =
+            ["--any", "--blip", "1s", "--on-pass", &hook, "--on-fail", &hook, "--hook-timeout", "15m"];
+        let mut shift = floor.shift_of(&which).start();
+        until(&mut shift, is_end_of(0)).await;
+        exists(&begun).await;
+        board.unplug();
+        until(&mut shift, is("unplugged")).await;
+        board.plug();
+        assert_eq!(until(&mut shift, is("waiting")).await["why"], "hook");
+        std::fs::write(end, "").unwrap();
+        until(&mut shift, is("hook")).await;
+        let again = until(&mut shift, is_end_of(0)).await;
+        shift.interrupt();
+        let sum = whole(shift).await;
+        if owner.is_some() {
+            assert_eq!(again["error"]["code"], "owned-by-other");
+            sum.is(3, 0, 0, json!({"owned-by-other": 1}));
+        } else {
+            assert_eq!(again["already"], true);
+            sum.is(0, 1, 0, json!({}));
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_second_ctrl_c_ends_hooks_too_and_the_sum_is_told() {
     let floor = Floor::new().await;
