@@ -12,7 +12,7 @@ use std::{
 use async_trait::async_trait;
 use tokio::sync::SetOnce;
 
-use super::{Bench, BenchEvent, Hook, HookError, Shift, SlotMap, Tell};
+use super::{Bench, BenchEvent, Fate, Hook, HookError, Orders, Scan, Shift, SlotMap, Tell};
 use crate::{
     cloud::{CloudError, Fleet},
     device::{self, UsbPhoton},
@@ -50,6 +50,8 @@ pub(super) struct Leash {
     pub was_away: AtomicBool,
     /// The run's word to the bench: another board can have its order.
     pub gave_back: AtomicBool,
+    /// It has its order, if it needs one.
+    pub goes_ahead: AtomicBool,
     /// The verdict, once people have seen it; a hook may still be under way then.
     pub told: OnceLock<Verdict>,
 }
@@ -84,6 +86,8 @@ enum Found {
     Wanted(Box<Wanted>),
     NoOrder,
     NoScan,
+    /// Every order that this barcode is for has its board.
+    Used(String),
 }
 
 /// Asks whether a board that nothing was scanned for has its order from before.
@@ -126,9 +130,16 @@ pub(super) async fn work(
         bench.wanted(&task).await
     };
     let mut wanted = match wanted.await {
-        Ok(Found::Wanted(wanted)) => *wanted,
+        Ok(Found::Wanted(wanted)) => {
+            task.leash.goes_ahead.store(true, Ordering::Relaxed);
+            *wanted
+        }
         Ok(Found::NoOrder) => return Verdict::NoOrder,
         Ok(Found::NoScan) => return Verdict::NoScan,
+        Ok(Found::Used(text)) => {
+            tell(BenchEvent::Scanned { text, fate: Fate::Used });
+            return Verdict::NoScan;
+        }
         Err(failure) => {
             let code = failure.code;
             end(Err(Arc::new(failure)), task.board.device_id);
@@ -324,18 +335,15 @@ impl Bench {
         let text = scanned().clone();
         let mut is_new = false;
         let order = if let (Some(scan), Some(text)) = (&orders.scan, text) {
-            if let Ok(meant) = DeviceId::parse(&text)
-                && meant != *id
-            {
+            let found = self.scanned(orders, scan, id, &text).await;
+            // While the ledger is out of reach it waits.
+            if !matches!(&found, Err(failure) if failure.code == FailureCode::LedgerUnusable) {
                 *scanned() = None;
-                let detail = format!("the board is {id}, and the barcode said {meant}");
-                return Err(Failure::new(FailureCode::WrongDevice, detail).in_step(Step::KnowDevice));
             }
-            let customer = scan.customer(&text);
-            let new = NewOrder { device_id: Some(id.clone()), customer, name: None, note: None };
-            let order = self.ledger.add_order(&orders.source, &new).await?;
-            *scanned() = None;
-            Some(order)
+            match found? {
+                None => return Ok(Found::Used(text)),
+                order => order,
+            }
         } else if let Some(order) = self.ledger.order_of(&orders.source, id).await? {
             Some(order)
         } else {
@@ -353,6 +361,43 @@ impl Bench {
         let customer = order.as_ref().and_then(|order| order.customer.as_deref());
         let customer = customer.map(CustomerTemplate::parse).transpose().map_err(wrong)?;
         Ok(Found::Wanted(Box::new(Wanted { order, is_new, customer, device_id: Some(id.clone()) })))
+    }
+
+    /// The order that this barcode says the board shall have.
+    async fn scanned(
+        &self,
+        orders: &Orders,
+        scan: &Scan,
+        id: &DeviceId,
+        text: &str,
+    ) -> Result<Option<Order>, Failure> {
+        let wrong = |detail| Err(Failure::new(FailureCode::WrongDevice, detail).in_step(Step::KnowDevice));
+        let named = DeviceId::parse(text).ok();
+        if let Some(meant) = named.as_ref().filter(|meant| *meant != id) {
+            return wrong(format!("the board is {id}, and the barcode said {meant}"));
+        }
+        let source = &orders.source;
+        let customer = match scan {
+            Scan::Customers { template: Some(template), .. } => Some(template.replace(Scan::HOLE, text)),
+            Scan::Customers { template: None, has_default } => (!has_default).then(|| text.to_owned()),
+            Scan::Orders(_) if named.is_some() => return self.ledger.claim_order(source, id).await,
+            Scan::Orders(all) => {
+                let mut others = all.iter().filter(|order| order.says(text)).map(|order| &order.device_id);
+                if others.all(|other| other.as_ref().is_some_and(|other| other != id)) {
+                    return wrong(format!(
+                        "the board is {id}, and the orders that say {text} are for others"
+                    ));
+                }
+                let has = self.ledger.order_of(source, id).await?;
+                return match has.filter(|order| order.state == OrderState::Done) {
+                    Some(done) if done.says(text) => Ok(Some(done)),
+                    Some(_) => wrong(format!("the board is done by another order than {text}")),
+                    None => self.ledger.claim_order_that_says(source, id, text).await,
+                };
+            }
+        };
+        let new = NewOrder { device_id: Some(id.clone()), customer, name: None, note: None };
+        self.ledger.add_order(source, &new).await.map(Some)
     }
 
     /// Gives the device the name and the note of its order, unless it got them before.

@@ -25,8 +25,8 @@ pub enum BenchEvent {
     Remark { lane: usize, text: String },
     /// A hook of a board was run.
     Hook { lane: usize, hook: HookKind, error: Option<HookError> },
-    /// A barcode was read: what it is for the next board, or why it is nothing.
-    Scanned { text: String, taken: bool },
+    /// A barcode was read, or turns out to be for nobody.
+    Scanned { text: String, fate: Fate },
     /// The ledger, or the place that tells of boards, fails; none when it works again.
     Trouble { with: &'static str, why: Option<String> },
     /// How many benches share the limits.
@@ -38,6 +38,20 @@ pub enum BenchEvent {
     Stopping { why: Stopping },
     /// The bench has ended. Always the last event.
     Ended(Shift),
+}
+
+/// What a barcode is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fate {
+    /// The next board.
+    Next,
+    /// Nobody: it says not whose a board is.
+    Nothing,
+    /// Nobody: the board that it was scanned for was unplugged.
+    Lost,
+    /// Nobody: every order that says so has its board.
+    Used,
 }
 
 /// What a board waits for.

@@ -5,7 +5,7 @@ use std::{
     pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use super::{
-    Allowed, BenchEvent, Hooks, LeftAlone, Shift, SlotMap, Stopping, Waiting, Watch,
+    Allowed, BenchEvent, Fate, Hooks, LeftAlone, Shift, SlotMap, Stopping, Waiting, Watch,
     board::{self, Leash, Task, Verdict, key_of},
 };
 use crate::{
@@ -32,7 +32,7 @@ use crate::{
         serial::OpenPort,
     },
     model::{DeviceId, Failure, FailureCode},
-    record::{Beat, Ledger, Recording, Run},
+    record::{Beat, Ledger, NewOrder, Recording, Run},
     workflow::Job,
 };
 
@@ -84,13 +84,18 @@ pub struct Orders {
     pub are_optional: bool,
 }
 
-/// What barcodes mean: a customer, or else the board that is to come next.
+/// What barcodes mean: a customer or an order, or else the board that is to come next.
 #[derive(Debug, Clone)]
-pub struct Scan {
-    /// What a barcode is put into, to make a customer.
-    pub template: Option<String>,
-    /// Whether there is a customer for boards whose barcode names none.
-    pub has_default: bool,
+pub enum Scan {
+    /// A customer of the board that it is scanned for.
+    Customers {
+        /// What a barcode is put into, to make a customer.
+        template: Option<String>,
+        /// Whether there is a customer for boards whose barcode names none.
+        has_default: bool,
+    },
+    /// One of these orders, by what it says.
+    Orders(Vec<NewOrder>),
 }
 
 impl Scan {
@@ -101,14 +106,10 @@ impl Scan {
     fn takes(&self, text: &str) -> bool {
         let is_plain = !text.is_empty() && !text.chars().any(char::is_control) && !text.contains(['{', '}']);
         let names_a_board = DeviceId::parse(text).is_ok();
-        is_plain && (self.template.is_some() || names_a_board == self.has_default)
-    }
-
-    /// The customer that it means; none for the one whom every board gets.
-    pub(super) fn customer(&self, text: &str) -> Option<String> {
-        match &self.template {
-            Some(template) => Some(template.replace(Self::HOLE, text)),
-            None => (!self.has_default).then(|| text.to_owned()),
+        match self {
+            Self::Customers { template: Some(_), .. } => is_plain,
+            Self::Customers { template: None, has_default } => is_plain && names_a_board == *has_default,
+            Self::Orders(orders) => names_a_board || orders.iter().any(|order| order.says(text)),
         }
     }
 }
@@ -117,6 +118,8 @@ impl Scan {
 const TICK: Duration = Duration::from_millis(100);
 /// A port that may not be opened yet: the system sets its rights a moment after it appears.
 const RIGHTS: Duration = Duration::from_secs(2);
+/// From one look for an order that was given back to the next.
+const ORDERS: Duration = Duration::from_secs(5);
 /// A ledger that failed is tried again so much later.
 const LEDGER: Duration = Duration::from_secs(2);
 
@@ -203,6 +206,10 @@ pub async fn run(
 #[derive(Default)]
 struct Pulse {
     under_way: AtomicU32,
+    /// A board waits for an order that is given back, perhaps by another bench.
+    lacks_order: AtomicBool,
+    /// There is one.
+    order_is_open: AtomicBool,
     ledger: Mutex<Health>,
     /// Look at once.
     now: Notify,
@@ -271,7 +278,15 @@ async fn heart(bench: &Bench, pulse: Arc<Pulse>, tell: Tell, shift: Arc<Mutex<Sh
                     tell(BenchEvent::Benches { alive: usize::try_from(alive).unwrap_or(usize::MAX) });
                 }
                 last = alive;
-                Ledger::BEAT
+                match &bench.orders {
+                    Some(orders) if pulse.lacks_order.load(Ordering::Relaxed) => {
+                        // What cannot be read now is asked for again.
+                        let is_open = bench.ledger.has_open_order(&orders.source).await.unwrap_or(false);
+                        pulse.order_is_open.store(is_open, Ordering::Relaxed);
+                        ORDERS
+                    }
+                    _ => Ledger::BEAT,
+                }
             }
             Err(failure) => {
                 if pulse.set(Health::Failing) != Health::Failing {
@@ -482,7 +497,12 @@ impl Floor<'_> {
         known.is_shown = false;
         known.pulled_out = 0;
         let lane = known.lane;
+        // Not for whichever board comes next, nor for this one at any later time.
+        let lost = known.scanned.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.tell(BenchEvent::Unplugged { lane });
+        if let Some(text) = lost {
+            self.tell(BenchEvent::Scanned { text, fate: Fate::Lost });
+        }
     }
 
     /// What time alone brings about.
@@ -501,19 +521,24 @@ impl Floor<'_> {
                 _ => {}
             }
         }
+        self.pulse.lacks_order.store(self.boards.values().any(lacks_order), Ordering::Relaxed);
+        if self.pulse.order_is_open.swap(false, Ordering::Relaxed) {
+            self.look_again();
+        }
     }
 
     /// A barcode was read.
     fn scan(&mut self, text: String) {
         let text = text.trim().to_owned();
+        if text.is_empty() {
+            return;
+        }
         let scan = self.bench.orders.as_ref().and_then(|orders| orders.scan.as_ref());
-        let taken = scan.is_some_and(|scan| scan.takes(&text));
-        if taken {
+        let fate = if scan.is_some_and(|scan| scan.takes(&text)) { Fate::Next } else { Fate::Nothing };
+        if fate == Fate::Next {
             self.scanned.push_back(text.clone());
         }
-        if !text.is_empty() {
-            self.tell(BenchEvent::Scanned { text, taken });
-        }
+        self.tell(BenchEvent::Scanned { text, fate });
     }
 
     /// Gives what was scanned to those who wait for it, first come, first served.
@@ -547,6 +572,7 @@ impl Floor<'_> {
     /// Takes up whom it can.
     fn go_on(&mut self) {
         self.due();
+        self.count_taken();
         self.hand_out_scans();
         let now = Instant::now();
         let mut ready: Vec<_> = self
@@ -578,7 +604,7 @@ impl Floor<'_> {
             Some(Waiting::Ledger)
         } else if now < not_before {
             Some(Waiting::Again)
-        } else if self.under_way.len() >= self.bench.lanes {
+        } else if self.under_way.len() >= self.bench.lanes || !self.has_a_place(key) {
             Some(Waiting::FreeLane)
         } else if !has_rights {
             Some(Waiting::Again)
@@ -641,6 +667,7 @@ impl Floor<'_> {
             }
         }
         known.is_new = false;
+        self.settled.remove(key);
         let leash = Arc::new(Leash::default());
         known.state = State::Working(leash.clone());
         let task = Task {
@@ -657,11 +684,29 @@ impl Floor<'_> {
         let work = async move { (name, board::work(bench, task, lister, tell, shift).await) };
         self.under_way.push(work.boxed_local());
         self.count_under_way();
-        self.taken.insert(key.to_owned());
-        self.settled.remove(key);
+    }
+
+    /// Takes in which boards have got what they need: those alone count.
+    fn count_taken(&mut self) {
+        let goes_ahead = |known: &Known| match &known.state {
+            State::Working(leash) => leash.goes_ahead.load(Ordering::Relaxed),
+            _ => false,
+        };
+        let taken = self.boards.iter().filter(|(_, known)| goes_ahead(known)).map(|(key, _)| key.clone());
+        self.taken.extend(taken);
         if self.bench.count.is_some_and(|count| self.taken.len() >= count) && self.stopping.is_none() {
             self.stop(Stopping::Count);
         }
+    }
+
+    /// Whether this board is among those that were asked for, even if all do that are looked at now.
+    fn has_a_place(&self, key: &str) -> bool {
+        let Some(count) = self.bench.count else { return true };
+        let may = self
+            .boards
+            .iter()
+            .filter(|(key, known)| matches!(known.state, State::Working(_)) && !self.taken.contains(*key));
+        self.taken.contains(key) || self.taken.len() + may.count() < count
     }
 
     fn count_under_way(&self) {
@@ -672,6 +717,7 @@ impl Floor<'_> {
     /// Takes in what became of a board.
     fn ended(&mut self, key: &str, verdict: Verdict) {
         self.count_under_way();
+        self.count_taken();
         let Some(known) = self.boards.get_mut(key) else { return };
         let lane = known.lane;
         let is_here = known.away_since.is_none();
@@ -687,7 +733,7 @@ impl Floor<'_> {
                 known.has_order = true;
                 (State::ready(Duration::ZERO), false)
             }
-            Verdict::NoOrder => (State::NoOrder, true),
+            Verdict::NoOrder => (State::NoOrder, false),
             Verdict::Failed(FailureCode::PulledOut) => {
                 known.pulled_out += 1;
                 (if is_here { State::ready(Duration::ZERO) } else { State::PulledOut }, false)
@@ -701,11 +747,15 @@ impl Floor<'_> {
         known.state = state;
         let is_gone = !is_here && known.state.ends_when_unplugged();
         if is_settled {
+            self.taken.insert(key.to_owned());
             self.settled.insert(key.to_owned());
         }
         match verdict {
             Verdict::NoScan => self.tell(BenchEvent::Waiting { lane, why: Waiting::Scan }),
-            Verdict::NoOrder => self.tell(BenchEvent::LeftAlone { lane, why: LeftAlone::NoOrder }),
+            Verdict::NoOrder => {
+                self.tell(BenchEvent::LeftAlone { lane, why: LeftAlone::NoOrder });
+                self.pulse.now.notify_one();
+            }
             Verdict::Failed(FailureCode::LedgerUnusable) => self.pulse.doubt(),
             Verdict::Failed(code) if ends_all(code) => {
                 self.stop(Stopping::Failure);
@@ -723,10 +773,9 @@ impl Floor<'_> {
 
     /// An order is free again for those that found none.
     fn look_again(&mut self) {
-        for (key, known) in &mut self.boards {
-            if matches!(known.state, State::NoOrder) && known.away_since.is_none() {
+        for known in self.boards.values_mut() {
+            if lacks_order(known) {
                 known.state = State::ready(Duration::ZERO);
-                self.settled.remove(key);
             }
         }
     }
@@ -745,6 +794,11 @@ impl Floor<'_> {
             Some(_) => self.under_way.is_empty(),
         }
     }
+}
+
+/// Whether it would take an order that is given back.
+fn lacks_order(known: &Known) -> bool {
+    matches!(known.state, State::NoOrder) && known.away_since.is_none()
 }
 
 /// Whether every other board would fail for the same reason.

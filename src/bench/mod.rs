@@ -22,7 +22,7 @@ mod watch;
 
 pub use allowed::Allowed;
 pub use board::Hooks;
-pub use event::{BenchEvent, LeftAlone, Stopping, Waiting};
+pub use event::{BenchEvent, Fate, LeftAlone, Stopping, Waiting};
 pub use floor::{Bench, Orders, Scan, Tell, run};
 pub use hooks::{Hook, HookError, PLACEHOLDERS};
 pub use orders::parse_orders;

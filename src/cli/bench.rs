@@ -66,8 +66,9 @@ pub struct ShiftArgs {
     /// order goes to the next board
     #[arg(long, value_name = "FILE", help_heading = BOARDS)]
     orders: Option<PathBuf>,
-    /// Barcodes from standard input, a line each, say whose the next board shall be
-    #[arg(long, help_heading = BOARDS, conflicts_with = "orders")]
+    /// Barcodes from standard input, a line each, say whose the next board shall be; with --orders each is
+    /// the customer, the name or the note of one of the orders
+    #[arg(long, help_heading = BOARDS)]
     scan: bool,
     /// The boards that are meant: device ids, a line each
     #[arg(long, value_name = "FILE", help_heading = BOARDS)]
@@ -158,6 +159,12 @@ impl Ready {
         // What barcodes are put into is no template of `--customer`'s own kind.
         let scan_template = given.customer.take_if(|text| args.scan && text.contains(Scan::HOLE));
         if let Some(template) = &scan_template {
+            if args.orders.is_some() {
+                return Err(wrong(
+                    "--customer has {scan} in it, but with --orders a barcode says which order it is, and that says \
+                     whose the board shall be: leave {scan} out, or --orders",
+                ));
+            }
             CustomerTemplate::parse(&template.replace(Scan::HOLE, "x"))
                 .map_err(|e| wrong(format!("--customer: {e}")))?;
         }
@@ -220,12 +227,14 @@ impl Ready {
             orders: match &args.orders {
                 Some(path) => Some(Orders {
                     source: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-                    scan: None,
-                    are_optional: has_default && orders.iter().all(|order| order.device_id.is_some()),
+                    scan: args.scan.then(|| Scan::Orders(orders.clone())),
+                    are_optional: has_default
+                        && !args.scan
+                        && orders.iter().all(|order| order.device_id.is_some()),
                 }),
                 None if args.scan => Some(Orders {
                     source: "scanned".into(),
-                    scan: Some(Scan { template: scan_template, has_default }),
+                    scan: Some(Scan::Customers { template: scan_template, has_default }),
                     are_optional: false,
                 }),
                 None => None,

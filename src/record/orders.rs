@@ -23,6 +23,17 @@ pub struct NewOrder {
     pub note: Option<String>,
 }
 
+impl NewOrder {
+    /// Whether this is its customer, its name or its note.
+    pub fn says(&self, text: &str) -> bool {
+        says(text, [&self.customer, &self.name, &self.note])
+    }
+}
+
+fn says(text: &str, fields: [&Option<String>; 3]) -> bool {
+    fields.into_iter().any(|field| field.as_deref() == Some(text))
+}
+
 /// An order, as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Order {
@@ -49,6 +60,13 @@ pub struct Order {
     pub bound_to: Option<String>,
     /// What became of it.
     pub state: OrderState,
+}
+
+impl Order {
+    /// Whether this is its customer, its name or its note.
+    pub fn says(&self, text: &str) -> bool {
+        says(text, [&self.customer, &self.name, &self.note])
+    }
 }
 
 /// What became of an order.
@@ -183,9 +201,40 @@ impl Ledger {
     pub async fn claim_order(&self, source: &str, device_id: &DeviceId) -> Result<Option<Order>, Failure> {
         self.working("written", || async {
             let mut work = self.transaction().await?;
-            let claimed = claim(&mut work, source, device_id.as_str()).await?;
+            let claimed = claim(&mut work, source, device_id.as_str(), None).await?;
             work.commit().await?;
             Ok(claimed)
+        })
+        .await
+    }
+
+    /// The order that says this, as its customer, name or note, and that no other board has; it is this
+    /// board's from now on, in place of the one that it had, which must not be done. None when all those are
+    /// used.
+    pub async fn claim_order_that_says(
+        &self,
+        source: &str,
+        device_id: &DeviceId,
+        text: &str,
+    ) -> Result<Option<Order>, Failure> {
+        self.working("written", || async {
+            let mut work = self.transaction().await?;
+            let claimed = claim(&mut work, source, device_id.as_str(), Some(text)).await?;
+            work.commit().await?;
+            Ok(claimed)
+        })
+        .await
+    }
+
+    /// Whether there is an order that the next board can have, whichever it is.
+    pub async fn has_open_order(&self, source: &str) -> Result<bool, Failure> {
+        self.working("read", || async {
+            let mut work = self.reading().await?;
+            let sql =
+                "SELECT id FROM orders WHERE source = $1 AND bound_to IS NULL AND device_id IS NULL LIMIT 1";
+            let row = sqlx::query(sql).bind(source.to_owned()).fetch_optional(work.on()).await?;
+            work.commit().await?;
+            Ok(row.is_some())
         })
         .await
     }
@@ -202,12 +251,14 @@ impl Ledger {
     }
 
     /// Takes an order off its board, which nothing was done to, so that the next one can have it. One that
-    /// names its board, is done, or is another board's by now, stays.
+    /// names its board has failed, and is its board's when that comes again and nothing else is said; one
+    /// that is done, or another board's by now, stays.
     pub async fn give_back_order(&self, order: &Order) -> Result<(), Failure> {
         self.working("written", || async {
             let mut work = self.transaction().await?;
-            let sql = "UPDATE orders SET bound_to = NULL, state = 'open' \
-                 WHERE id = $1 AND bound_to = $2 AND device_id IS NULL AND state <> 'done'";
+            let sql = "UPDATE orders SET bound_to = NULL, \
+                 state = CASE WHEN device_id IS NULL THEN 'open' ELSE 'failed' END \
+                 WHERE id = $1 AND bound_to = $2 AND state <> 'done'";
             let update = sqlx::query(sql).bind(order.id.clone()).bind(order.bound_to.clone());
             update.execute(work.on()).await?;
             work.commit().await
@@ -271,17 +322,31 @@ async fn insert(
     Ok(inserted.rows_affected() > 0)
 }
 
-async fn claim(work: &mut Transaction<'_>, source: &str, device_id: &str) -> Result<Option<Order>, Trouble> {
+/// The board's own order comes first, then the one that names it.
+async fn claim(
+    work: &mut Transaction<'_>,
+    source: &str,
+    device_id: &str,
+    says: Option<&str>,
+) -> Result<Option<Order>, Trouble> {
     loop {
         let sql = "SELECT * FROM orders WHERE source = $1 AND \
-             (bound_to = $2 OR (bound_to IS NULL AND (device_id = $2 OR device_id IS NULL))) \
+             (bound_to = $2 OR (bound_to IS NULL AND (device_id = $2 OR device_id IS NULL))) AND \
+             (CAST($3 AS TEXT) IS NULL OR customer = $3 OR name = $3 OR note = $3) \
              ORDER BY CASE WHEN bound_to IS NOT NULL THEN 0 WHEN device_id IS NOT NULL THEN 1 ELSE 2 END, \
              position, id LIMIT 1";
         let next = sqlx::query(sql).bind(source.to_owned()).bind(device_id.to_owned());
+        let next = next.bind(says.map(str::to_owned));
         let Some(row) = next.fetch_optional(work.on()).await? else { return Ok(None) };
         let mut next = order(&row)?;
         if next.bound_to.is_some() {
             return Ok(Some(next));
+        }
+        if says.is_some() {
+            let sql = "UPDATE orders SET bound_to = NULL, state = 'open' \
+                 WHERE source = $1 AND bound_to = $2 AND state <> 'done'";
+            let query = sqlx::query(sql).bind(source.to_owned()).bind(device_id.to_owned());
+            query.execute(work.on()).await?;
         }
         // Somebody else may have been quicker; then there is another next one.
         let sql = "UPDATE orders SET bound_to = $1, state = 'bound' WHERE id = $2 AND bound_to IS NULL";

@@ -16,7 +16,7 @@ use super::{
     view::{Paint, Size, View, spinner},
 };
 use crate::{
-    bench::{BenchEvent, LeftAlone, Shift, Stopping, Waiting, is_unfinished},
+    bench::{BenchEvent, Fate, LeftAlone, Shift, Stopping, Waiting, is_unfinished},
     model::{Action, DeviceId, Event, EventKind, FailureCode, Step, Summary, clean, redact},
     record::HookKind,
 };
@@ -192,9 +192,14 @@ fn stopping_text(why: Stopping) -> &'static str {
 /// What is said about no board in particular.
 fn news(event: &BenchEvent) -> String {
     match event {
-        BenchEvent::Scanned { text, taken: true } => format!("scanned {}: for the next board", clean(text)),
-        BenchEvent::Scanned { text, taken: false } => {
-            format!("scanned {}: that says not whose a board is", clean(text))
+        BenchEvent::Scanned { text, fate } => {
+            let fate = match fate {
+                Fate::Next => "for the next board",
+                Fate::Nothing => "that says not whose a board is",
+                Fate::Lost => "its board was unplugged; scan it again for another",
+                Fate::Used => "every order that says so has its board",
+            };
+            format!("scanned {}: {fate}", clean(text))
         }
         BenchEvent::LeftOver { device_ids, hooks } => {
             let told = [(LEFT_INCOMPLETE, device_ids), (HOOK_TO_COME, hooks)];
@@ -984,7 +989,7 @@ mod tests {
     fn texts_from_outside_cannot_move_the_cursor() {
         let mut desk = Desk::new();
         desk.on(BenchEvent::Plugged { lane: 0, slot: "a\u{1b}[2J".into(), device_id: None });
-        desk.on(BenchEvent::Scanned { text: "b\u{1b}[2J".into(), taken: true });
+        desk.on(BenchEvent::Scanned { text: "b\u{1b}[2J".into(), fate: Fate::Next });
         assert!(!desk.shown(SIZE).contains('\u{1b}'));
     }
 

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Wording, bench::Places, put};
 use crate::{
-    bench::{BenchEvent, Shift},
+    bench::{BenchEvent, Fate, Shift},
     model::{Event, EventKind, Failure, redact_json},
 };
 
@@ -44,8 +44,8 @@ pub(super) fn bench_line(event: &BenchEvent, places: &Places, wording: Wording) 
             let error = error.as_ref().map(ToString::to_string);
             (Some(lane), json!({"event": "hook", "hook": hook, "ok": error.is_none(), "error": error}))
         }
-        BenchEvent::Scanned { text, taken } => {
-            (None, json!({"event": "scanned", "text": text, "taken": taken}))
+        BenchEvent::Scanned { text, fate } => {
+            (None, json!({"event": "scanned", "text": text, "taken": *fate == Fate::Next, "fate": fate}))
         }
         BenchEvent::Trouble { with, why } => (None, json!({"event": "trouble", "with": with, "why": why})),
         BenchEvent::Benches { alive } => (None, json!({"event": "benches", "alive": alive})),

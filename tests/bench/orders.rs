@@ -52,9 +52,15 @@ async fn the_next_order_goes_to_the_next_board_and_none_is_used_twice() {
     whole(floor.shift_of(&which).with(&["--count", "2"]).start()).await.is(0, 2, 0, json!({}));
     // In the next shift the same boards keep theirs, and there is one left for two others.
     let _others: Vec<_> = (2..4).map(|n| floor.plug(n)).collect();
-    let sum = whole(floor.shift_of(&which).with(&["--count", "4"]).start()).await;
-    let sum = sum.is(0, 3, 2, json!({}));
-    assert_eq!(sum.events("left-alone")[0]["why"], "no-order");
+    let mut shift = floor.shift_of(&which).start();
+    let (mut ended, mut left) = (0, 0);
+    while (ended, left) != (3, 1) {
+        let event = until(&mut shift, |event| is("result")(event) || is("left-alone")(event)).await;
+        ended += usize::from(is("result")(&event));
+        left += usize::from(event["why"] == "no-order");
+    }
+    shift.interrupt();
+    whole(shift).await.is(0, 3, 2, json!({}));
     let mut owners: Vec<_> = floor.owners().into_values().collect();
     owners.sort_unstable();
     assert_eq!(owners, ["a@b.example", "a@b.example", "c@d.example"]);
@@ -325,4 +331,149 @@ async fn a_wrong_barcode_spoils_neither_the_board_nor_the_next() {
     scan(id(1).as_str());
     let _next = floor.plug(1);
     whole(shift).await.is(0, 2, 0, json!({}));
+}
+
+/// A pipe that barcodes come from.
+fn scanner() -> (std::io::PipeReader, impl Fn(&str)) {
+    let (read, write) = std::io::pipe().unwrap();
+    (read, move |text: &str| std::io::Write::write_all(&mut &write, format!("{text}\n").as_bytes()).unwrap())
+}
+
+fn somebody_elses(number: usize) -> DeviceSeed {
+    DeviceSeed {
+        id: id(number).to_string(),
+        owner: Some("somebody@else.example".into()),
+        product_id: Some(PRODUCT),
+        ..Default::default()
+    }
+}
+
+#[tokio::test]
+async fn a_barcode_whose_board_is_unplugged_is_told_as_lost_and_is_for_nobody() {
+    let floor = Floor::new().await;
+    let gate = floor.bench.cloud.gate("POST /v1/products/1319/customers").unwrap();
+    let (read, scan) = scanner();
+    let which = ["--any", "--scan", "--customer", "{scan}@b.example", "--slots", "1", "--count", "2"];
+    let boards = [floor.plug(0), floor.plug(1)];
+    let mut shift = floor.shift_of(&which).stdin(read).start();
+    let both = |event: &Value| event["event"] == "waiting" && event["why"] == "scan";
+    until(&mut shift, both).await;
+    until(&mut shift, both).await;
+    scan("ann");
+    guarded(gate.arrived()).await;
+    scan("bob");
+    let waiting = until(&mut shift, |event| event["why"] == "free-lane").await;
+    let number = usize::from(waiting["device_id"] == id(1).as_str());
+    boards[number].unplug();
+    let lost = until(&mut shift, |event| is("scanned")(event) && event["fate"] == "lost").await;
+    assert_eq!((lost["text"].as_str(), lost["taken"].as_bool()), (Some("bob"), Some(false)));
+    boards[number].plug();
+    gate.open();
+    until(&mut shift, waits(number, "scan")).await;
+    scan("cid");
+    whole(shift).await.is(0, 2, 0, json!({}));
+    assert_eq!(floor.owners()[id(number).as_str()], "cid@b.example");
+}
+
+#[tokio::test]
+async fn a_scanned_order_that_is_refused_is_not_its_boards_any_more() {
+    let floor = Floor::new().await;
+    assert!(floor.bench.cloud.add_device(somebody_elses(0)));
+    let (read, scan) = scanner();
+    let which = ["--any", "--scan", "--customer", "{scan}@b.example", "--count", "2"];
+    let board = floor.plug(0);
+    let mut shift = floor.shift_of(&which).stdin(read).start();
+    scan("ann");
+    assert_eq!(until(&mut shift, is_end_of(0)).await["error"]["code"], "owned-by-other");
+    board.unplug();
+    until(&mut shift, is("unplugged")).await;
+    board.plug();
+    until(&mut shift, waits(0, "scan")).await;
+    let order = floor.open_ledger().orders("scanned").await.unwrap().remove(0);
+    assert_eq!((order.state, order.bound_to), (OrderState::Failed, None));
+    board.unplug();
+    until(&mut shift, is("unplugged")).await;
+    let _other = floor.plug(1);
+    until(&mut shift, waits(1, "scan")).await;
+    scan("ann");
+    whole(shift).await.is(3, 1, 0, json!({"owned-by-other": 1}));
+    assert_eq!(floor.owners()[id(1).as_str()], "ann@b.example");
+}
+
+#[tokio::test]
+async fn an_order_that_another_bench_gives_back_reaches_a_board_that_found_none() {
+    let floor = Floor::new().await;
+    let orders = floor.file("orders.csv", "customer\na@b.example\n");
+    let ledger = floor.open_ledger();
+    let order = NewOrder { customer: Some("a@b.example".into()), ..NewOrder::default() };
+    ledger.import_orders("orders.csv", &[order]).await.unwrap();
+    let theirs = ledger.claim_order("orders.csv", &id(9)).await.unwrap().unwrap();
+    let _board = floor.plug(0);
+    let which = ["--any", "--orders", orders.to_str().unwrap(), "--count", "1"];
+    let mut shift = floor.shift_of(&which).start();
+    assert_eq!(until(&mut shift, is("left-alone")).await["why"], "no-order");
+    ledger.give_back_order(&theirs).await.unwrap();
+    whole(shift).await.is(0, 1, 0, json!({}));
+}
+
+#[tokio::test]
+async fn a_board_without_an_order_takes_no_place() {
+    let floor = Floor::new().await;
+    let text = format!("device_id,customer\n{},a@b.example\n{},c@d.example\n", id(0), id(2));
+    let orders = floor.file("orders.csv", &text);
+    let _none = floor.plug(1);
+    let which = ["--any", "--orders", orders.to_str().unwrap(), "--count", "2"];
+    let mut shift = floor.shift_of(&which).without("PROVISION_CUSTOMER").start();
+    assert_eq!(until(&mut shift, is("left-alone")).await["why"], "no-order");
+    let _boards = [floor.plug(0), floor.plug(2)];
+    whole(shift).await.is(0, 2, 0, json!({}));
+    assert_eq!(floor.owners().len(), 2);
+}
+
+#[tokio::test]
+async fn with_both_a_barcode_says_which_order_the_next_board_gets() {
+    let floor = Floor::new().await;
+    let text = "customer,name\nann@b.example,SN-1\nbob@b.example,SN-2\ncid@b.example,SN-3\n";
+    let orders = floor.file("orders.csv", text);
+    let (read, scan) = scanner();
+    let which = ["--any", "--scan", "--orders", orders.to_str().unwrap(), "--count", "3"];
+    let mut shift = floor.shift_of(&which).stdin(read).start();
+    let _first = floor.plug(0);
+    until(&mut shift, waits(0, "scan")).await;
+    scan("SN-4");
+    assert_eq!(until(&mut shift, is("scanned")).await["fate"], "nothing");
+    scan("SN-2");
+    until(&mut shift, is_end_of(0)).await;
+    let _second = floor.plug(1);
+    until(&mut shift, waits(1, "scan")).await;
+    scan("SN-2");
+    until(&mut shift, |event| is("scanned")(event) && event["fate"] == "used").await;
+    until(&mut shift, waits(1, "scan")).await;
+    scan("cid@b.example");
+    until(&mut shift, is_end_of(1)).await;
+    // The board's own id will do: it gets the next.
+    let _third = floor.plug(2);
+    scan(id(2).as_str());
+    whole(shift).await.is(0, 3, 0, json!({}));
+    let wanted = [(0, "bob@b.example"), (1, "cid@b.example"), (2, "ann@b.example")];
+    let wanted: BTreeMap<_, _> = wanted.map(|(n, c)| (id(n).to_string(), c.to_owned())).into();
+    assert_eq!(floor.owners(), wanted);
+    assert_eq!(floor.bench.cloud.device(id(0).as_str()).unwrap()["name"], "SN-2");
+}
+
+#[tokio::test]
+async fn a_barcode_of_another_boards_order_fails_this_one() {
+    let floor = Floor::new().await;
+    let text = format!("device_id,customer\n{},ann@b.example\n{},bob@b.example\n", id(0), id(1));
+    let orders = floor.file("orders.csv", &text);
+    let (read, scan) = scanner();
+    let which = ["--scan", "--orders", orders.to_str().unwrap(), "--count", "1"];
+    let board = floor.plug(0);
+    scan("bob@b.example");
+    whole(floor.shift_of(&which).stdin(read).start()).await.is(3, 0, 0, json!({"wrong-device": 1}));
+    assert_eq!(board.effects(), []);
+    let which = ["--any", "--scan", "--orders", orders.to_str().unwrap(), "--customer", "{scan}@b.example"];
+    let ended = floor.plain_shift(&which).ended().await;
+    assert_eq!(ended.status.code(), Some(2));
+    assert!(ended.stderr.contains("leave {scan} out"), "{}", ended.stderr);
 }

@@ -29,6 +29,7 @@ on_both! {
     a_run_that_waits_for_its_turn_is_not_one_that_never_ended
     orders_are_the_same_however_often_they_are_read
     an_order_is_never_used_twice
+    an_order_is_found_by_what_it_says
     benches_count_each_other
     a_run_that_ends_before_it_has_its_board_keeps_the_one_that_was_meant
     many_open_a_new_ledger_at_once
@@ -468,6 +469,38 @@ async fn an_order_is_never_used_twice(place: Place) {
     let pairs: HashSet<_> = claimed.iter().map(|(board, order)| (board.clone(), order.id.clone())).collect();
     let (boards, orders): (HashSet<_>, HashSet<_>) = pairs.iter().cloned().unzip();
     assert_eq!((pairs.len(), boards.len(), orders.len()), (24, 24, 24));
+}
+
+async fn an_order_is_found_by_what_it_says(place: Place) {
+    let ledger = place.ledger("left");
+    let named = |customer: &str, name: &str| NewOrder { name: Some(name.into()), ..order(customer) };
+    let mine = NewOrder { device_id: Some(device(7)), ..named("mine", "SN-9") };
+    ledger.import_orders("a.csv", &[named("ann", "SN-1"), named("bob", "SN-2"), mine]).await.unwrap();
+    let claim = async |n, text: &str| {
+        let order = ledger.claim_order_that_says("a.csv", &device(n), text).await.unwrap();
+        order.and_then(|order| order.customer)
+    };
+    assert!(ledger.has_open_order("a.csv").await.unwrap());
+    assert_eq!(claim(1, "SN-2").await.as_deref(), Some("bob"));
+    assert_eq!(claim(1, "bob").await.as_deref(), Some("bob"));
+    assert_eq!(claim(2, "SN-2").await, None);
+    assert_eq!(claim(2, "SN-9").await, None);
+    // The other is free again.
+    assert_eq!(claim(1, "ann").await.as_deref(), Some("ann"));
+    assert_eq!(claim(2, "SN-2").await.as_deref(), Some("bob"));
+    assert_eq!(claim(3, "no such").await, None);
+    assert!(!ledger.has_open_order("a.csv").await.unwrap());
+    let bob = ledger.order_of("a.csv", &device(2)).await.unwrap().unwrap();
+    ledger.give_back_order(&bob).await.unwrap();
+    assert!(ledger.has_open_order("a.csv").await.unwrap());
+    // One that names its board is nobody's, and no other's.
+    let mine = ledger.claim_order("a.csv", &device(7)).await.unwrap().unwrap();
+    ledger.give_back_order(&mine).await.unwrap();
+    assert_eq!(ledger.order_of("a.csv", &device(7)).await.unwrap(), None);
+    let orders = ledger.orders("a.csv").await.unwrap();
+    let states: Vec<_> = orders.iter().map(|order| order.state).collect();
+    assert_eq!(states, [OrderState::Bound, OrderState::Open, OrderState::Failed]);
+    assert_eq!(ledger.claim_order("a.csv", &device(7)).await.unwrap().unwrap().id, mine.id);
 }
 
 async fn benches_count_each_other(place: Place) {
