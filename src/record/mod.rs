@@ -19,6 +19,10 @@
 //! waited at the same time, and can be repeated: after a connection that broke while it was being
 //! committed, nobody knows whether it was.
 //!
+//! Nothing waits for ever. A connection that falls silent is left for a new one after [`Ledger::ONE_TRY`], and
+//! a ledger that stays out of reach is waited for as long as [`Ledger::PATIENCE`] from when it went away,
+//! whoever asks.
+//!
 //! A run's row is inserted as `incomplete` before anything happens to a board, and an intent before each
 //! step that cannot be taken back; the end is written last. So what the ledger shows of a run that was
 //! killed is never more than what happened, and an intent without its step's end says what may have.

@@ -8,7 +8,7 @@ use provision::{
 use tokio::time::Instant;
 
 use crate::{
-    bench::guarded,
+    bench::{Bench, CLAIM_CODE, ID, guarded},
     cable::Cable,
     cluster::Cluster,
     place::ledger,
@@ -182,4 +182,28 @@ async fn a_line_that_is_cut_is_made_anew() {
     recording.end(Ok(summary())).await.unwrap();
     let told = story(&office, &recording).await;
     assert_eq!((told.run.outcome, told.intents.len()), (Outcome::Passed, 1));
+}
+
+#[tokio::test]
+async fn a_run_whose_cable_is_pulled_can_be_ended_and_is_settled_by_the_next() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let (bench, (url, cable)) = (Bench::new().await, cluster.database_over_tcp());
+    let _board = bench.plug_into_hub(bench.board());
+    let gate = bench.cloud.gate(CLAIM_CODE).unwrap();
+    let run = || bench.run_in_hub(ID).env("PROVISION_LEDGER", &url).env("PROVISION_BENCH", "left");
+    let pulled = run().start();
+    guarded(gate.arrived()).await;
+    cable.pull();
+    pulled.interrupt();
+    assert_eq!(pulled.ended().await.status.code(), Some(130));
+    gate.open();
+    cable.put_back_for_new_ones();
+    let office = ledger(&cluster.beside(&url), "office");
+    assert_eq!(office.incomplete_runs("left").await.unwrap().len(), 1);
+    let next = run().ended().await.passes();
+    assert!(next.stderr.contains("left incomplete"), "{next:?}");
+    let runs = office.runs(&RunQuery::default()).await.unwrap();
+    let outcomes: Vec<_> = runs.iter().map(|run| run.outcome).collect();
+    assert_eq!(outcomes, [Outcome::Passed, Outcome::Abandoned]);
+    bench.holds_one_claim();
 }
