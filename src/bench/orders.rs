@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    model::{CustomerTemplate, DeviceId, Failure, FailureCode},
+    model::{CustomerTemplate, DeviceId, Failure},
     record::NewOrder,
 };
 
@@ -110,7 +110,7 @@ fn refused(wrong: &[String]) -> Failure {
         detail += &format!("; and {} more", wrong.len() - NAMED);
     }
     // Not `Failure::new`, which would cut a long list; no part of it comes from outside as it is.
-    Failure { code: FailureCode::Configuration, step: None, detail, source: None }
+    Failure { detail, ..Failure::configuration("", "mend these lines of the file that --orders names") }
 }
 
 #[cfg(test)]

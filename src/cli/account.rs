@@ -14,7 +14,7 @@ use super::{
     listing::{Column, say, show_one, show_result},
     root::{Output, until_interrupted},
     run::{ToldFailure, show_warnings},
-    secrets::{SecretReader, SecretSource, secret},
+    secrets::{SecretReader, SecretSource, not_typed, secret},
     settings::{SettingsArgs, secret_source},
     sign_in::{Access, As, soon},
 };
@@ -25,6 +25,8 @@ use crate::{
 
 const PASSWORD: &str = "password";
 const CODE: &str = "one-time code";
+const LOG_IN: &str = "log in with `provision login USER`";
+const NAME_THE_USER: &str = "name it, as in `provision login USER`";
 /// How many one-time codes are asked for: they are mistyped, and they run out.
 const CODES: usize = 3;
 
@@ -81,8 +83,8 @@ pub fn login(args: &LoginArgs, output: Output) -> Result<(), ToldFailure> {
         return until_interrupted(async || Ok(found.take_over(&cloud, &store, output).await?));
     }
     let user = match &args.user {
-        Some(user) => account_name(user).map_err(|e| wrong(e.to_string()))?,
-        None => ask("user name", "name it, as in `provision login USER`", account_name)?,
+        Some(user) => account_name(user).map_err(|e| Failure::configuration(e.to_string(), NAME_THE_USER))?,
+        None => ask("user name", NAME_THE_USER, account_name)?,
     };
     let password = match &args.password_file {
         Some(source) => secrets.read(source, PASSWORD)?,
@@ -171,9 +173,8 @@ pub fn whoami(args: &WhoamiArgs, output: Output) -> Result<(), ToldFailure> {
             }
             (_, _, Some(id)) => (cloud.product_token(soon()).await?, None, id.source.to_string()),
             _ => {
-                let said =
-                    "nobody is logged in: use `provision login`, or give an access token or an OAuth client";
-                return Err(wrong(said.into()).into());
+                let next = "use `provision login`, or give an access token or an OAuth client";
+                return Err(Failure::configuration("nobody is logged in", next).into());
             }
         };
         let info = cloud.token_info(&token, soon()).await?;
@@ -228,8 +229,7 @@ async fn with_code(
                     (secrets, code)
                 });
                 let code;
-                (secrets, code) =
-                    asked.await.map_err(|e| wrong(format!("no {CODE} was typed")).because(e))?;
+                (secrets, code) = asked.await.map_err(|e| not_typed(CODE).because(e))?;
                 code?
             }
         };
@@ -274,13 +274,12 @@ fn account_name(text: &str) -> Result<String, Invalid> {
 
 fn store(env: &Environment, api_url: &ApiUrl) -> Result<LoginStore, Failure> {
     let cache_dir = Directories::of(env).cache_dir;
-    let cache_dir =
-        cache_dir.ok_or_else(|| wrong("there is no home directory to keep the login in".into()))?;
+    let cache_dir = cache_dir.ok_or_else(|| no_home("keep the login in"))?;
     Ok(LoginStore::new(&cache_dir, api_url))
 }
 
-fn wrong(detail: String) -> Failure {
-    Failure::new(FailureCode::Configuration, detail)
+fn no_home(to: &str) -> Failure {
+    Failure::configuration(format!("there is no home directory to {to}"), "set HOME")
 }
 
 /// A login of Particle's own CLI. (Its `settings.js`: the profile's name is in `profile.json`, the login in
@@ -308,17 +307,23 @@ impl ParticleCli {
 
     fn find(env: &Environment, profile: Option<&str>, secrets: &mut SecretReader) -> Result<Self, Failure> {
         let home = env.path("HOME").or_else(|| env.path("USERPROFILE"));
-        let dir =
-            home.ok_or_else(|| wrong("there is no home directory to look in".into()))?.join(".particle");
+        let dir = home.ok_or_else(|| no_home("look in"))?.join(".particle");
         let profile = profile.map_or_else(|| Self::present_profile(&dir), str::to_owned);
         if profile.contains(['/', '\\']) || profile.starts_with('.') || profile.contains(char::is_control) {
-            return Err(wrong(format!("{} is no name of a profile", clean(&profile))));
+            let detail = format!("{} is no name of a profile", clean(&profile));
+            return Err(Failure::configuration(
+                detail,
+                "name one of Particle's CLI with --from-particle-cli",
+            ));
         }
         let file = dir.join(format!("{profile}.config.json"));
         let bytes = secrets.read_whole(&file, "login of Particle's CLI")?;
         let config: ParticleConfig = serde_json::from_slice(&bytes)
             // Its words could repeat the token.
-            .map_err(|_| wrong(format!("{} is no config file of Particle's CLI", shown(&file))))?;
+            .map_err(|_| {
+                let detail = format!("{} is no config file of Particle's CLI", shown(&file));
+                Failure::configuration(detail, LOG_IN)
+            })?;
         Ok(Self { file, config })
     }
 
@@ -334,9 +339,15 @@ impl ParticleCli {
         let theirs = self.config.api_url.as_deref().unwrap_or(ApiUrl::PARTICLE);
         if ApiUrl::parse(theirs).ok().as_ref() != Some(cloud.api_url()) {
             let theirs = clean(theirs);
-            return Err(wrong(format!("the login in {file} is for {theirs}, not for {}", cloud.api_url())));
+            let detail = format!("the login in {file} is for {theirs}, not for {}", cloud.api_url());
+            return Err(Failure::configuration(detail, format!("give --api-url {theirs}, or {LOG_IN}")));
         }
-        let nobody = || wrong(format!("nobody is logged in with Particle's CLI, as {file} tells"));
+        let nobody = || {
+            Failure::configuration(
+                format!("nobody is logged in with Particle's CLI, as {file} tells"),
+                LOG_IN,
+            )
+        };
         let text = self.config.access_token.ok_or_else(nobody)?;
         let text = secret(&Zeroizing::new(text), "token of Particle's CLI")?;
         let token = AccessToken::given(&text)?;

@@ -100,20 +100,24 @@ fn call(args: &Args, secrets: &mut SecretReader) -> Result<AnyCall, Failure> {
     for field in &args.fields {
         // The words here have no `key=…`, which is taken for a secret's.
         let Some((name, value)) = field.split_once('=').filter(|(name, _)| !name.is_empty()) else {
-            return Err(wrong("-F wants a name and a value with = between them, or =@ and a file"));
+            let next = "write the name, =, and the value; or =@ and a file, for a secret";
+            return Err(Failure::configuration("-F wants a name and a value", next));
         };
         if name.eq_ignore_ascii_case("access_token") {
-            return Err(wrong("-F access_token: the call is signed by itself; --style says how"));
+            let next = "leave it out; --style says how the token travels";
+            return Err(Failure::configuration("-F access_token: the call is signed by itself", next));
         }
         let file = value.strip_prefix('@');
         match file {
             Some(_) if in_query => {
-                return Err(wrong("-F: a secret from a file cannot be in a URL, which is logged"));
+                return Err(Failure::configuration(
+                    "-F: a secret from a file cannot be in a URL, which is logged",
+                    "leave that field out: a GET or DELETE takes none that is secret",
+                ));
             }
             None if is_called_a_secret(name) => {
-                let why =
-                    format!("-F {name}: a secret cannot be an argument, nor in a URL; give =@ and a file");
-                return Err(wrong(&why));
+                let why = format!("-F {name}: a secret cannot be an argument, nor in a URL");
+                return Err(Failure::configuration(why, "give =@ and a file in place of the value"));
             }
             Some(file) => {
                 let value =
@@ -143,13 +147,20 @@ fn json(source: &SecretSource, secrets: &mut SecretReader) -> Result<SecretStrin
         SecretSource::StandardInput => {
             let mut bytes = Zeroizing::new(Vec::new());
             let read = io::Read::read_to_end(&mut io::stdin().lock(), &mut bytes);
-            read.map_err(|e| wrong("the JSON body cannot be read from standard input").because(e))?;
+            read.map_err(|e| {
+                let next = "put it into a file, and name that in place of -";
+                Failure::configuration("the JSON body cannot be read from standard input", next).because(e)
+            })?;
             bytes
         }
     };
     // Serde's words could repeat a secret.
     let place = |e: serde_json::Error| {
-        wrong(&format!("the JSON body is none: line {}, column {}", e.line(), e.column()))
+        let (line, column) = (e.line(), e.column());
+        Failure::configuration(
+            format!("what --json names is not JSON: line {line}, column {column}"),
+            "--json takes a file with a whole JSON document, or - for standard input; the document itself cannot be an argument",
+        )
     };
     serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).map_err(place)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned().into())
@@ -197,8 +208,4 @@ fn who(text: &str) -> Result<Who, Invalid> {
             }
         },
     }
-}
-
-fn wrong(detail: &str) -> Failure {
-    Failure::new(FailureCode::Configuration, detail)
 }

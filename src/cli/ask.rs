@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-use super::listing::somebody_is_there;
-use crate::model::{Failure, FailureCode, Invalid};
+use super::{listing::somebody_is_there, secrets::not_typed};
+use crate::model::{Failure, Invalid};
 
 /// Asks until the answer is good, or none comes. With nobody there, the failure says how to give it:
 /// "name X".
@@ -13,10 +13,10 @@ use crate::model::{Failure, FailureCode, Invalid};
 /// `Configuration` where nobody can be asked, or nobody answers.
 pub fn ask<T>(what: &str, otherwise: &str, check: impl Fn(&str) -> Result<T, Invalid>) -> Result<T, Failure> {
     if !somebody_is_there() {
-        return Err(wrong(format!("the {what} is missing: {otherwise}")));
+        return Err(Failure::configuration(format!("the {what} is missing"), otherwise));
     }
     loop {
-        let answer = line(what).map_err(|e| wrong(format!("no {what} was typed")).because(e))?;
+        let answer = line(what).map_err(|e| not_typed(what).because(e))?;
         match check(answer.trim()) {
             Ok(value) => return Ok(value),
             Err(invalid) => drop(writeln!(io::stderr(), "{invalid}")),
@@ -32,8 +32,4 @@ fn line(what: &str) -> io::Result<String> {
         0 => Err(io::ErrorKind::UnexpectedEof.into()),
         _ => Ok(answer),
     }
-}
-
-fn wrong(detail: String) -> Failure {
-    Failure::new(FailureCode::Configuration, detail)
 }

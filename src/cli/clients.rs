@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     cloud::{ClientRecord, Listed},
-    model::{Failure, FailureCode, clean},
+    model::{Failure, clean},
 };
 
 /// The product's OAuth clients, with which programs sign in
@@ -166,5 +166,8 @@ fn new_private_file(path: &Path) -> Result<File, Failure> {
 }
 
 fn unusable(path: &Path) -> Failure {
-    Failure::new(FailureCode::Configuration, format!("the secret cannot be written to {}", path.display()))
+    Failure::configuration(
+        format!("the secret cannot be written to {}", path.display()),
+        "name a file with --secret-file that is not there yet, where you can write",
+    )
 }

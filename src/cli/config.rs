@@ -17,15 +17,15 @@ use super::{
     confirm::ConfirmArgs,
     environment::{Directories, Environment},
     listing::{Column, Listing, ListingArgs, show_result, somebody_is_there},
-    profiles::{self, DEFAULT_PROFILE},
+    profiles::{self, ANOTHER, DEFAULT_PROFILE},
     root::{Output, interruptible, until_interrupted},
     run::{ToldFailure, show_warnings},
-    secrets::SecretReader,
+    secrets::{SecretReader, not_typed},
     settings::{Setting, SettingsArgs, plain_text},
 };
 use crate::{
     cloud::Listed,
-    model::{CustomerTemplate, Failure, FailureCode, Invalid, ProductRef, clean},
+    model::{CustomerTemplate, Failure, Invalid, ProductRef, clean},
 };
 
 /// The config file and its profiles
@@ -81,23 +81,26 @@ fn init(args: &InitArgs, output: Output) -> Result<(), ToldFailure> {
     let env = Environment::of_process();
     args.settings.no_secrets.refuse()?;
     if !somebody_is_there() {
-        let said = "it asks on a terminal, and there is none: write provision.toml by hand";
-        return Err(wrong(said.into()).into());
+        let next = "write provision.toml by hand: the README's section on settings shows one";
+        return Err(Failure::configuration("it asks on a terminal, and there is none", next).into());
     }
     let named = args.settings.profile.config.clone().or_else(|| env.path("PROVISION_CONFIG"));
     let path = named.or_else(|| Directories::of(&env).config_file);
-    let path = path.ok_or_else(|| wrong("there is no home directory: name a file with --config".into()))?;
+    let path = path
+        .ok_or_else(|| Failure::configuration("there is no home directory", "name a file with --config"))?;
     let name = match &args.settings.profile.profile {
         Some(name) => name.clone(),
         None => env.text("PROVISION_PROFILE")?.unwrap_or_else(|| DEFAULT_PROFILE.into()),
     };
     let text = match fs::read_to_string(&path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => String::new(),
-        read => {
-            read.map_err(|e| wrong(format!("cannot read the config file {}", shown(&path))).because(e))?
-        }
+        read => read.map_err(|e| {
+            let detail = format!("cannot read the config file {}", shown(&path));
+            Failure::configuration(detail, ANOTHER).because(e)
+        })?,
     };
-    let before = profiles::profiles_of(&text).map_err(|why| wrong(format!("{}: {why}", shown(&path))))?;
+    let refuse = |why: String| Failure::configuration(format!("{}: {why}", shown(&path)), "mend it there");
+    let before = profiles::profiles_of(&text).map_err(refuse)?;
     until_interrupted(async || {
         if before.contains_key(&name) {
             let what = format!("This writes profile {} in {} anew", clean(&name), shown(&path));
@@ -105,14 +108,15 @@ fn init(args: &InitArgs, output: Output) -> Result<(), ToldFailure> {
         }
         let api_url = args.settings.api_url.clone();
         let asked = spawn_blocking(move || questions(api_url.as_deref()));
-        let profile = asked.await.map_err(|e| wrong("nothing was typed".into()).because(e))??;
+        let profile = asked.await.map_err(|e| not_typed("profile").because(e))??;
         let rest = without_profile(&text, &name);
         let rest = rest.trim_end();
         let text = format!("{rest}{}{}", if rest.is_empty() { "" } else { "\n\n" }, table(&name, &profile));
         // The old one may have been written in a way that was not found.
-        profiles::profiles_of(&text)
-            .map_err(|why| wrong(format!("{}, as it would be: {why}", shown(&path))))?;
-        write(&path, &text).map_err(|e| wrong(format!("cannot write {}", shown(&path))).because(e))?;
+        profiles::profiles_of(&text).map_err(|why| refuse(format!("as it would be, {why}")))?;
+        write(&path, &text).map_err(|e| {
+            Failure::configuration(format!("cannot write {}", shown(&path)), ANOTHER).because(e)
+        })?;
         let words = format!("wrote profile {} to {}", clean(&name), shown(&path));
         Ok(show_result(output, &words, &json!({"profile": name, "file": path}))?)
     })
@@ -125,7 +129,8 @@ type Question = (&'static str, &'static str, fn(&str) -> Result<(), Invalid>);
 fn questions(api_url: Option<&str>) -> Result<Vec<(&'static str, SecretString)>, Failure> {
     let mut profile: Vec<(&'static str, SecretString)> = Vec::new();
     if let Some(api_url) = api_url {
-        let url = super::settings::api_url(api_url).map_err(|e| wrong(format!("--api-url: {e}")))?;
+        let url = super::settings::api_url(api_url)
+            .map_err(|e| Failure::configuration(format!("--api-url: {e}"), "mend --api-url"))?;
         profile.push(("api_url", url.into()));
     }
     let asked: [Question; 3] = [
@@ -247,10 +252,6 @@ fn row<T>(setting: &'static str, given: Option<&Setting<T>>, shown: impl Fn(&T) 
 
 fn shown(path: &Path) -> String {
     clean(&path.to_string_lossy())
-}
-
-fn wrong(detail: String) -> Failure {
-    Failure::new(FailureCode::Configuration, detail)
 }
 
 #[cfg(test)]

@@ -31,8 +31,8 @@ impl ConfirmArgs {
             return Ok(());
         }
         if !somebody_is_there() {
-            let said = format!("{what}, and nobody is there to be asked: give --yes to do it");
-            return Err(Failure::new(FailureCode::Configuration, said));
+            let said = format!("{what}, and nobody is there to be asked");
+            return Err(Failure::configuration(said, "give --yes to do it"));
         }
         let question = report::for_stderr(&format!("{what}. Go on? [y/N] "), 0);
         let answer = spawn_blocking(move || {

@@ -276,8 +276,8 @@ impl Ready {
             }
         };
         if let (Command::Remove(_), Fleet::Own) = (&command, &fleet) {
-            let said = "a device is removed from a product: give --product; `provision devices unclaim` gives up one's own";
-            return Err(Failure::new(FailureCode::Configuration, said));
+            let next = "give --product; `provision devices unclaim` gives up one's own";
+            return Err(Failure::configuration("a device is removed from a product", next));
         }
         Ok(Self { command, cloud, fleet })
     }

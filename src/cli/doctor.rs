@@ -114,7 +114,10 @@ impl Ready {
             board,
             lister: self.lister,
             host: Host::default(),
-            cloud: self.cloud.as_ref().map_err(|failure| Failure::new(failure.code, failure.to_string())),
+            cloud: self.cloud.as_ref().map_err(|failure| Failure {
+                next: failure.next.clone(),
+                ..Failure::new(failure.code, failure.to_string())
+            }),
             has_user_token: self.has_user_token,
             cloud_within: self.within,
         };
@@ -352,9 +355,10 @@ impl Commands {
                 format!("it is not online now; the cloud last heard from it {last_heard}"),
                 "look at its power and its Wi-Fi, if it should be online".into(),
             ),
-            F::NoCredentials { said } => {
-                (format!("the cloud was not asked: {said}"), "set that, and look again".into())
-            }
+            F::NoCredentials { said, next } => (
+                format!("the cloud was not asked: {said}"),
+                format!("{}, and look again", next.as_deref().unwrap_or("set that")),
+            ),
             F::NoProduct => (
                 "no product was named, so whether it is in the right one was not looked at".into(),
                 "`provision doctor --product PRODUCT`".into(),
@@ -649,7 +653,10 @@ mod tests {
             F::ClaimedBitWithoutOwner,
             F::StillListening,
             F::Offline { last_heard: heard() },
-            F::NoCredentials { said: "the client id is missing".into() },
+            F::NoCredentials {
+                said: "the client id is missing".into(),
+                next: Some("give --client-id".into()),
+            },
             F::NoProduct,
             F::NoDeviceId,
             F::AllWell { owner: Some("ann@x.example".into()), as_wanted: true },

@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
-use crate::model::{Failure, FailureCode};
+use crate::model::Failure;
 
 type Variables = dyn Fn(&str) -> Option<OsString> + Send + Sync;
 
@@ -36,7 +36,7 @@ impl Environment {
         value
             .map(OsString::into_string)
             .transpose()
-            .map_err(|_| Failure::new(FailureCode::Configuration, format!("{name} is not UTF-8 text")))
+            .map_err(|_| Failure::configuration(format!("{name} is not UTF-8 text"), format!("mend {name}")))
     }
 }
 

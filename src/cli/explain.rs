@@ -58,8 +58,11 @@ fn hint_at_a_bench(failure: &Failure) -> String {
 /// What to do next.
 pub fn hint(failure: &Failure) -> String {
     use FailureCode as F;
+    if let Some(next) = &failure.next {
+        return next.clone();
+    }
     match failure.code {
-        F::Configuration => "see `provision --help`, and the README's section on settings",
+        F::Configuration => "mend what is named above; --help of the command tells how each value is given",
         F::NoDevice => {
             "plug the board in with a cable that carries data (some only charge), and look at `provision list`; a board that blinks yellow is in DFU mode and has no serial port: press RESET"
         }

@@ -185,7 +185,6 @@ fn verdict(tally: &Tally, broken: Option<CloudError>) -> Result<(), Failure> {
 /// The ids in a file, one a line; blank lines are none. What is no id is told with its line, all of them
 /// at once, before anything is sent.
 fn read_file(path: &Path) -> Result<Vec<DeviceId>, Failure> {
-    let wrong = |detail: String| Failure::new(FailureCode::Configuration, detail);
     let stdin = path.as_os_str() == "-";
     let shown = if stdin { "standard input".into() } else { clean(&path.to_string_lossy()) };
     let mut text = Vec::new();
@@ -193,8 +192,12 @@ fn read_file(path: &Path) -> Result<Vec<DeviceId>, Failure> {
         true => io::stdin().lock().read_to_end(&mut text),
         false => File::open(path).and_then(|mut file| file.read_to_end(&mut text)),
     };
-    read.map_err(|e| wrong(format!("cannot read the ids from {shown}")).because(e))?;
-    parse_ids(&String::from_utf8_lossy(&text)).map_err(|why| wrong(format!("{shown}: {why}")))
+    read.map_err(|e| {
+        let next = "name a file that is there and that you can read with --file";
+        Failure::configuration(format!("cannot read the ids from {shown}"), next).because(e)
+    })?;
+    parse_ids(&String::from_utf8_lossy(&text))
+        .map_err(|why| Failure::configuration(format!("{shown}: {why}"), "mend these lines"))
 }
 
 fn parse_ids(text: &str) -> Result<Vec<DeviceId>, String> {

@@ -39,9 +39,9 @@ impl JoinArgs {
     /// A person says which it is, even if there is only one: the access point proves nothing about itself.
     fn choose(&self) -> Result<Ssid, Failure> {
         if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-            return Err(Failure::new(
-                FailureCode::Configuration,
-                "--join without a name lets a person choose, on a terminal: name the network, --join 'Photon-ABCD'",
+            return Err(Failure::configuration(
+                "--join without a name lets a person choose, on a terminal, and there is none",
+                "name the network: --join 'Photon-ABCD'",
             ));
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

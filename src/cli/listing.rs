@@ -375,17 +375,20 @@ fn chosen<T>(
     names: &[String],
     columns: &'static [Column<T>],
 ) -> Result<Vec<&'static Column<T>>, Failure> {
-    let wrong = |detail: String| Failure::new(FailureCode::Configuration, detail);
     if names.is_empty() {
         return Ok(columns.iter().filter(|column| column.usual || output == Output::Csv).collect());
     }
     if output == Output::Json {
-        return Err(wrong("--columns is for tables and CSV; JSON has all that the cloud gave".into()));
+        let said = "--columns is for tables and CSV; JSON has all that the cloud gave";
+        return Err(Failure::configuration(said, "leave --columns or --output json out"));
     }
     let known = || columns.iter().map(|column| column.name).collect::<Vec<_>>().join(", ");
     let find = |name: &String| {
         let found = columns.iter().find(|column| column.name.eq_ignore_ascii_case(name.trim()));
-        found.ok_or_else(|| wrong(format!("--columns: there is no column {name:?}; there are {}", known())))
+        found.ok_or_else(|| {
+            let detail = format!("--columns: there is no column {name:?}");
+            Failure::configuration(detail, format!("choose from {}", known()))
+        })
     };
     names.iter().map(find).collect()
 }
@@ -612,8 +615,9 @@ mod tests {
     #[test]
     fn a_column_that_there_is_not_is_told_with_those_that_there_are() {
         let names = ["number".to_owned(), "colour".to_owned()];
-        let said = chosen(Output::Csv, &names, &COLUMNS).err().unwrap().detail;
-        assert_eq!(said, "--columns: there is no column \"colour\"; there are number, name, twice");
+        let failure = chosen(Output::Csv, &names, &COLUMNS).err().unwrap();
+        assert_eq!(failure.detail, "--columns: there is no column \"colour\"");
+        assert_eq!(failure.next.unwrap(), "choose from number, name, twice");
         assert!(chosen(Output::Json, &names[..1], &COLUMNS).is_err());
     }
 

@@ -22,7 +22,7 @@ use tracing_subscriber::{
 
 use crate::{
     cloud::TRACE_TARGET,
-    model::{Failure, FailureCode, redact},
+    model::{Failure, redact},
 };
 
 /// Starts logging. `verbosity` counts the `-v`s; requests are traced to the file, if there is one.
@@ -74,7 +74,7 @@ impl HttpTrace {
         });
         opened.map(|file| Self(Mutex::new(file))).map_err(|error| {
             let detail = format!("--trace-http: {} cannot be written", path.display());
-            Failure::new(FailureCode::Configuration, detail).because(error)
+            Failure::configuration(detail, "name a file that you can write, or leave it out").because(error)
         })
     }
 }

@@ -23,11 +23,13 @@ use toml::{Table, Value};
 
 use super::secrets::{Exposure, exposure};
 use crate::{
-    model::{Failure, FailureCode, clean, guard},
+    model::{Failure, clean, guard},
     record::Location,
 };
 
 pub(super) const DEFAULT_PROFILE: &str = "default";
+/// What to do about a config file that cannot be used at all.
+pub(super) const ANOTHER: &str = "mend its rights, or name another file with --config (or PROVISION_CONFIG)";
 
 /// The keys of a profile.
 const KEYS: [&str; 14] = [
@@ -69,7 +71,10 @@ pub struct Profile {
 impl Config {
     /// None where there is no file and there need not be one.
     pub fn read(file: PathBuf, must_exist: bool) -> Result<Option<Self>, Failure> {
-        let unreadable = |e| wrong(format!("cannot read the config file {}", shown(&file))).because(e);
+        let unreadable = |e| {
+            let detail = format!("cannot read the config file {}", shown(&file));
+            Failure::configuration(detail, ANOTHER).because(e)
+        };
         let mut open = match fs::File::open(&file) {
             Ok(open) => open,
             Err(e) if e.kind() == io::ErrorKind::NotFound && !must_exist => return Ok(None),
@@ -78,7 +83,8 @@ impl Config {
         let exposure = exposure(&open.metadata().map_err(unreadable)?);
         let mut text = String::new();
         open.read_to_string(&mut text).map_err(unreadable)?;
-        let profiles = profiles_of(&text).map_err(|why| wrong(format!("{}: {why}", shown(&file))))?;
+        let profiles = profiles_of(&text)
+            .map_err(|why| Failure::configuration(format!("{}: {why}", shown(&file)), "mend it there"))?;
         let secrets = profiles.iter().flat_map(|(name, values)| {
             let secret = |(key, value): &(&&'static str, &String)| {
                 SECRET_KEYS.contains(key) || (**key == "ledger" && Location::holds_password(value))
@@ -87,8 +93,9 @@ impl Config {
         });
         for (name, key) in secrets {
             if exposure != Exposure::Private {
-                let (name, file, remedy) = (clean(name), shown(&file), exposure.remedy());
-                return Err(wrong(format!("{key} of profile {name} in {file} {remedy}")));
+                let (name, file) = (clean(name), shown(&file));
+                let detail = format!("{key} of profile {name} in {file} {}", exposure.danger());
+                return Err(Failure::configuration(detail, exposure.remedy(&file)));
             }
         }
         Ok(Some(Self { file, profiles }))
@@ -102,8 +109,11 @@ impl Config {
             (None, None) => Ok(None),
             (None, Some(name)) => {
                 let known: Vec<_> = self.profiles.into_keys().collect();
-                let known = if known.is_empty() { "none".into() } else { known.join(", ") };
-                Err(wrong(format!("{} has no profile {name}; it has: {known}", shown(&self.file))))
+                let next = match known.is_empty() {
+                    true => format!("make it with `provision config init --profile {name}`"),
+                    false => format!("--profile (or PROVISION_PROFILE) takes one of: {}", known.join(", ")),
+                };
+                Err(Failure::configuration(format!("{} has no profile {name}", shown(&self.file)), next))
             }
         }
     }
@@ -161,10 +171,6 @@ fn values_of(table: Table) -> Result<BTreeMap<&'static str, String>, String> {
 
 fn shown(path: &Path) -> String {
     clean(&path.to_string_lossy())
-}
-
-fn wrong(detail: String) -> Failure {
-    Failure::new(FailureCode::Configuration, detail)
 }
 
 #[cfg(test)]
@@ -231,7 +237,8 @@ mod tests {
         assert!(read().profile(None).unwrap().is_none());
         assert_eq!(read().profile(Some("lab".into())).unwrap().unwrap().name, "lab");
         let failure = read().profile(Some("bench".into())).err().unwrap();
-        assert!(failure.detail.ends_with("has no profile bench; it has: lab, line"), "{failure}");
+        assert!(failure.detail.ends_with("has no profile bench"), "{failure}");
+        assert!(failure.next.unwrap().ends_with("lab, line"));
     }
 
     #[cfg(unix)]
@@ -251,7 +258,7 @@ mod tests {
         for mode in [0o644, 0o640, 0o602] {
             let failure = read(with_secret, mode).err().unwrap();
             assert!(failure.detail.starts_with("client_secret of profile lab in "), "{failure}");
-            assert!(failure.detail.contains("chmod 600"), "{failure}");
+            assert!(failure.next.unwrap().starts_with("chmod 600 /"));
         }
         assert!(read("[profiles.lab]\nclient_secret_file = 'secret'\n", 0o644).is_ok());
         let with_password = "[profiles.lab]\nledger = 'postgres://ann:xyzzy@db.example/ledger'\n";

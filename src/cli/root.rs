@@ -155,8 +155,8 @@ pub fn main() -> u8 {
 
 fn dispatch(cli: Cli) -> Result<(), ToldFailure> {
     if cli.global.output == Output::Csv && !cli.command.as_ref().is_some_and(Command::has_rows) {
-        let said = "--output csv is for commands that list or show records; this one takes text or json";
-        return Err(Failure::new(FailureCode::Configuration, said).into());
+        let said = "--output csv is for commands that list or show records";
+        return Err(Failure::configuration(said, "leave it out, or give --output json").into());
     }
     let output = cli.global.output;
     let json = output == Output::Json;

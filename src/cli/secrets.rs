@@ -13,7 +13,7 @@ use std::{
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
 
-use crate::model::{Failure, FailureCode, clean, guard};
+use crate::model::{Failure, clean, guard};
 
 /// The value of a flag that says where a secret is: a path, or `-`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,10 +78,9 @@ impl SecretReader {
     /// "set X or name a file".
     pub fn ask(&mut self, what: &'static str, otherwise: &str) -> Result<SecretString, Failure> {
         let Some(prompt) = &mut self.prompt else {
-            return Err(wrong(format!("the {what} is missing: {otherwise}")));
+            return Err(Failure::configuration(format!("the {what} is missing"), otherwise));
         };
-        let text =
-            prompt(&format!("{what}: ")).map_err(|e| wrong(format!("no {what} was typed")).because(e))?;
+        let text = prompt(&format!("{what}: ")).map_err(|e| not_typed(what).because(e))?;
         secret(&Zeroizing::new(text), what)
     }
 
@@ -96,7 +95,10 @@ impl SecretReader {
         let again = self.prompt.as_mut().map(|prompt| prompt(&format!("the same {what} again: ")));
         match again.map(|again| again.map(Zeroizing::new)) {
             Some(Ok(again)) if *again == first.expose_secret() => Ok(first),
-            _ => Err(wrong(format!("what was typed for the {what} differs from the first time"))),
+            _ => Err(Failure::configuration(
+                format!("what was typed for the {what} differs from the first time"),
+                "run this again, and type the same twice",
+            )),
         }
     }
 
@@ -117,24 +119,32 @@ impl SecretReader {
         what: &'static str,
     ) -> Result<Zeroizing<Vec<u8>>, Failure> {
         let shown = clean(&path.to_string_lossy());
-        let unreadable = |e| wrong(format!("cannot read the {what} from {shown}")).because(e);
+        let unreadable = |e| {
+            let next = "name a file that is there and that you can read";
+            Failure::configuration(format!("cannot read the {what} from {shown}"), next).because(e)
+        };
         let file = File::open(path).map_err(unreadable)?;
         // Of the open file, so that it cannot be another one by the time it is read.
         let metadata = file.metadata().map_err(unreadable)?;
         if metadata.is_dir() {
-            return Err(wrong(format!("{shown} is a directory, not a file with the {what}")));
+            let detail = format!("{shown} is a directory, not a file with the {what}");
+            return Err(Failure::configuration(detail, "name the file in it"));
         }
         let exposure = exposure(&metadata);
         match exposure {
             Exposure::Private => {}
-            Exposure::Readable => self.warnings.push(format!("the {what} in {shown} {}", exposure.remedy())),
+            Exposure::Readable => {
+                let (danger, remedy) = (exposure.danger(), exposure.remedy(&shown));
+                self.warnings.push(format!("the {what} in {shown} {danger}: {remedy}"));
+            }
             Exposure::Writable | Exposure::Foreign => {
-                return Err(wrong(format!("the {what} in {shown} {}", exposure.remedy())));
+                let detail = format!("the {what} in {shown} {}", exposure.danger());
+                return Err(Failure::configuration(detail, exposure.remedy(&shown)));
             }
         }
         let bytes = read_all(file).map_err(unreadable)?;
         if bytes.len() as u64 > Self::MOST {
-            return Err(wrong(format!("the {what} is longer than 64 KiB: is it the right file?")));
+            return Err(too_long(what));
         }
         Ok(bytes)
     }
@@ -144,10 +154,16 @@ impl SecretReader {
             return self.ask(what, "");
         }
         if let Some(other) = self.stdin_held.replace(what) {
-            return Err(wrong(format!("standard input cannot hold both the {other} and the {what}")));
+            let detail = format!("standard input cannot hold both the {other} and the {what}");
+            return Err(Failure::configuration(
+                detail,
+                "put one of them into a file, and name that in place of -",
+            ));
         }
-        let bytes = read_all(&mut self.stdin)
-            .map_err(|e| wrong(format!("cannot read the {what} from standard input")).because(e))?;
+        let bytes = read_all(&mut self.stdin).map_err(|e| {
+            let detail = format!("cannot read the {what} from standard input");
+            Failure::configuration(detail, "put it into a file, and name that in place of -").because(e)
+        })?;
         secret_of_bytes(&bytes, what)
     }
 }
@@ -169,12 +185,24 @@ fn read_all(from: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
 
 fn secret_of_bytes(bytes: &[u8], what: &'static str) -> Result<SecretString, Failure> {
     if bytes.len() as u64 > SecretReader::MOST {
-        return Err(wrong(format!("the {what} is longer than 64 KiB: is it the right file?")));
+        return Err(too_long(what));
     }
     match std::str::from_utf8(bytes) {
         Ok(text) => secret(text, what),
-        Err(_) => Err(wrong(format!("the {what} is not UTF-8 text"))),
+        Err(_) => Err(Failure::configuration(
+            format!("the {what} is not UTF-8 text"),
+            "see that it is the right file",
+        )),
     }
+}
+
+fn too_long(what: &str) -> Failure {
+    Failure::configuration(format!("the {what} is longer than 64 KiB"), "see that it is the right file")
+}
+
+/// Nobody answered a question.
+pub(super) fn not_typed(what: &str) -> Failure {
+    Failure::configuration(format!("no {what} was typed"), "run this again, and type it")
 }
 
 /// Takes one line of text for a secret, and guards it. Line ends after it are not part of it, nor is
@@ -194,7 +222,10 @@ pub fn secret(text: &str, what: &'static str) -> Result<SecretString, Failure> {
     } else {
         return Ok(text.into());
     };
-    Err(wrong(format!("the {what} {why}")))
+    Err(Failure::configuration(
+        format!("the {what} {why}"),
+        "give it as one line, with no blank before or behind it",
+    ))
 }
 
 /// Who besides its owner gets at a file.
@@ -212,13 +243,21 @@ pub(super) enum Exposure {
 }
 
 impl Exposure {
-    /// What is wrong and what to do, after "the secret in FILE".
-    pub(super) fn remedy(self) -> &'static str {
+    /// What is wrong, after "the secret in FILE".
+    pub(super) fn danger(self) -> &'static str {
         match self {
             Self::Private => "is private",
-            Self::Readable => "can be read by others: chmod 600 it",
-            Self::Writable => "could have been put there by others, who can write the file: chmod 600 it",
+            Self::Readable => "can be read by others",
+            Self::Writable => "could have been put there by others, who can write the file",
             Self::Foreign => "could have been put there by the file's owner, who is neither you nor root",
+        }
+    }
+
+    /// What to do about it.
+    pub(super) fn remedy(self, file: &str) -> String {
+        match self {
+            Self::Foreign => format!("put it into a file of your own in place of {file}"),
+            _ => format!("chmod 600 {file}"),
         }
     }
 }
@@ -251,10 +290,6 @@ pub(super) fn exposure(_metadata: &Metadata) -> Exposure {
     Exposure::Private
 }
 
-fn wrong(detail: String) -> Failure {
-    Failure::new(FailureCode::Configuration, detail)
-}
-
 /// Flags that people try, to be told of the right ones. Clap would name an unknown flag, but not say
 /// what to do.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -284,9 +319,10 @@ impl NoSecretFlags {
             (&self.password, "--password: it is asked for, or comes from a file"),
         ];
         match hints.into_iter().find(|(given, _)| given.is_some()) {
-            Some((_, hint)) => Err(wrong(format!(
-                "a secret cannot be an argument, which other users can see and shells remember. Instead of {hint}"
-            ))),
+            Some((_, hint)) => Err(Failure::configuration(
+                "a secret cannot be an argument, which other users can see and shells remember",
+                format!("instead of {hint}"),
+            )),
             None => Ok(()),
         }
     }
@@ -345,7 +381,7 @@ mod tests {
             (b"abcde\xff", "UTF-8"),
         ] {
             let failure = from_stdin(text).unwrap_err();
-            assert_eq!(failure.code, FailureCode::Configuration);
+            assert_eq!(failure.code, crate::model::FailureCode::Configuration);
             assert!(failure.to_string().contains(why), "{failure}");
             assert!(!failure.to_string().contains("cde"), "{failure}");
         }
@@ -377,7 +413,8 @@ mod tests {
         assert_eq!(typed("abcde").ask(WHAT, "").unwrap().expose_secret(), "abcde");
         assert!(typed("abcde").read(&SecretSource::StandardInput, WHAT).is_ok());
         let failure = piped(b"").ask(WHAT, "set PARTICLE_CLIENT_SECRET").unwrap_err();
-        assert_eq!(failure.detail, "the client secret is missing: set PARTICLE_CLIENT_SECRET");
+        assert_eq!(failure.detail, "the client secret is missing");
+        assert_eq!(failure.next.as_deref(), Some("set PARTICLE_CLIENT_SECRET"));
     }
 
     #[test]
@@ -417,7 +454,7 @@ mod tests {
             }
             for mode in [0o620, 0o602, 0o666] {
                 let (result, _) = with_mode(&path, mode);
-                assert!(result.unwrap_err().detail.contains("chmod 600"), "{mode:o}");
+                assert!(result.unwrap_err().next.unwrap().contains("chmod 600"), "{mode:o}");
             }
         }
 
@@ -463,7 +500,7 @@ mod tests {
             let parsed = Command::try_parse_from(arguments).unwrap();
             assert!(!format!("{parsed:?}").contains("xyzzy"));
             let failure = parsed.no_secrets.refuse().unwrap_err();
-            assert!(failure.detail.contains("Instead of --"), "{failure}");
+            assert!(failure.next.as_ref().unwrap().starts_with("instead of --"), "{failure}");
             assert!(!failure.to_string().contains("xyzzy"), "{failure}");
         }
         Command::try_parse_from(["x"]).unwrap().no_secrets.refuse().unwrap();

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     cloud::{Cloud, CloudSettings},
     device::SetupDevice,
-    model::{Failure, FailureCode},
+    model::Failure,
     record::Ledger,
     report::Style,
     workflow::{Job, Owner, Policy, parts},
@@ -55,9 +55,9 @@ impl Ready {
             Wanted::Network(network) => Some(*network),
             Wanted::Choose => None,
             Wanted::Nothing => {
-                return Err(Failure::new(
-                    FailureCode::Configuration,
-                    "no network was named: --wifi FILE, --wifi to choose one, or --wifi-ssid NAME",
+                return Err(Failure::configuration(
+                    "no network was named",
+                    "give --wifi FILE, --wifi to choose one, or --wifi-ssid NAME",
                 ));
             }
         };

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     cloud::{ApiUrl, LoginStore, RootCertificates},
     link::discovery::{Lister, UsbTarget, lister},
-    model::{Customer, CustomerTemplate, Failure, FailureCode, Invalid, ProductRef, clean},
+    model::{Customer, CustomerTemplate, Failure, Invalid, ProductRef, clean},
 };
 
 const HEADING: &str = "Settings (flags, then environment, then config file)";
@@ -62,6 +62,11 @@ impl Source {
             Self::Flag(_) => 4,
         }
     }
+
+    /// What came from there cannot be used.
+    fn refuse(&self, why: &str) -> Failure {
+        Failure::configuration(format!("{self}: {why}"), format!("mend {self}"))
+    }
 }
 
 impl fmt::Display for Source {
@@ -94,7 +99,7 @@ impl<T> Setting<T> {
     ) -> Result<Setting<U>, Failure> {
         match check(&self.value) {
             Ok(value) => Ok(Setting { value, source: self.source }),
-            Err(invalid) => Err(wrong(format!("{}: {invalid}", self.source))),
+            Err(invalid) => Err(self.source.refuse(&invalid.to_string())),
         }
     }
 }
@@ -120,7 +125,7 @@ impl Places {
     }
 
     fn missing(&self) -> Failure {
-        wrong(format!("the {} is missing: {}", self.what, self.how()))
+        Failure::configuration(format!("the {} is missing", self.what), self.how())
     }
 
     fn how(&self) -> String {
@@ -308,9 +313,12 @@ impl ProfileArgs {
         match (config, named) {
             (Some(config), named) => config.profile(named),
             (None, None) => Ok(None),
-            (None, Some(name)) => {
-                Err(wrong(format!("there is no profile {name}, because there is no config file")))
-            }
+            (None, Some(name)) => Err(Failure::configuration(
+                format!("there is no profile {name}, because there is no config file"),
+                format!(
+                    "make it with `provision config init --profile {name}`, or name none (PROVISION_PROFILE)"
+                ),
+            )),
         }
     }
 }
@@ -331,9 +339,9 @@ impl Settings {
     /// The customer, for a command that needs one and knows no device.
     pub fn one_customer(&self) -> Result<Customer, Failure> {
         self.need_customer()?.fixed().cloned().ok_or_else(|| {
-            wrong(
-                "the customer is one for each device, and there is no device here: name one with --customer"
-                    .into(),
+            Failure::configuration(
+                "the customer is one for each device, and there is no device here",
+                "name one customer with --customer",
             )
         })
     }
@@ -425,9 +433,9 @@ impl Lookup<'_> {
             (None, None, Some(Setting { value, source })) => (self.beside_config(value), source),
             (None, None, None) => return Ok(None),
         };
-        let of = || format!("{source}: the {} in {}", CA_FILE.what, path.display());
-        let pem = read_whole(&path).map_err(|e| wrong(format!("{} cannot be read", of())).because(e))?;
-        let roots = RootCertificates::from_pem(&pem).map_err(|e| wrong(format!("{}: {e}", of())))?;
+        let refuse = |why: &str| source.refuse(&format!("the {} in {}{why}", CA_FILE.what, path.display()));
+        let pem = read_whole(&path).map_err(|e| refuse(" cannot be read").because(e))?;
+        let roots = RootCertificates::from_pem(&pem).map_err(|e| refuse(&format!(": {e}")))?;
         Ok(Some(Setting { value: roots, source }))
     }
 
@@ -451,7 +459,7 @@ impl Lookup<'_> {
             None => self.profile(places.key),
         };
         if let Some(Setting { value, source }) = given {
-            let value = secret(&value, places.what).map_err(|e| wrong(format!("{source}: {}", e.detail)))?;
+            let value = secret(&value, places.what).map_err(|e| source.refuse(&e.detail))?;
             return Ok(Some(Setting { value, source }));
         }
         let Some(Setting { value: path, source }) = self.profile(places.file_key) else { return Ok(None) };
@@ -519,10 +527,6 @@ pub(super) fn api_url(text: &str) -> Result<String, Invalid> {
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
-fn wrong(detail: String) -> Failure {
-    Failure::new(FailureCode::Configuration, detail)
-}
-
 #[cfg(test)]
 mod tests {
     use std::{fs, io};
@@ -586,7 +590,7 @@ mod tests {
 
         fn refused(&self, arguments: &[&str]) -> String {
             let failure = self.resolve(arguments).unwrap_err();
-            assert_eq!(failure.code, FailureCode::Configuration);
+            assert_eq!(failure.code, crate::model::FailureCode::Configuration);
             failure.to_string()
         }
     }
@@ -698,8 +702,9 @@ mod tests {
     fn a_bad_secret_is_not_repeated() {
         let desk = Desk::new().set("PARTICLE_ACCESS_TOKEN", "xyzzy ");
         assert_eq!(desk.refused(&[]), "PARTICLE_ACCESS_TOKEN: the access token begins or ends with a blank");
-        let said = Desk::new().refused(&["--client-secret", "xyzzy"]);
-        assert!(said.contains("PARTICLE_CLIENT_SECRET") && !said.contains("xyzzy"), "{said}");
+        let refused = Desk::new().resolve(&["--client-secret", "xyzzy"]).unwrap_err();
+        assert!(refused.next.as_ref().unwrap().contains("PARTICLE_CLIENT_SECRET"), "{refused:?}");
+        assert!(!format!("{refused:?}").contains("xyzzy"));
     }
 
     #[test]
@@ -723,11 +728,9 @@ mod tests {
         let desk = token_in("PARTICLE_ACCESS_TOKEN");
         assert!(matches!(used(&desk, &[]), Ok(Credentials::Token(_))));
         assert!(matches!(used(&desk, &["--client-id", "a-1"]), Ok(Credentials::Client { .. })));
-        let said = used(&Desk::new(), &[]).unwrap_err().detail;
-        assert!(
-            said.starts_with("the client id is missing: give --client-id, set PARTICLE_CLIENT_ID"),
-            "{said}"
-        );
+        let missing = used(&Desk::new(), &[]).unwrap_err();
+        assert_eq!(missing.detail, "the client id is missing");
+        assert!(missing.next.unwrap().starts_with("give --client-id, set PARTICLE_CLIENT_ID"));
     }
 
     #[test]
@@ -739,19 +742,20 @@ mod tests {
             settings.need_credentials(&mut secrets),
             Ok(Credentials::Client { id, secret }) if id == "a-1" && secret.expose_secret() == "typed-secret"
         ));
-        let said = settings.need_credentials(&mut Desk::new().secrets()).unwrap_err().detail;
+        let said = settings.need_credentials(&mut Desk::new().secrets()).unwrap_err().next.unwrap();
         assert!(said.contains("--client-secret-file, set PARTICLE_CLIENT_SECRET"), "{said}");
     }
 
     #[test]
     fn what_a_command_needs_says_how_to_give_it() {
         let settings = Desk::new().resolve(&[]).unwrap();
+        let missing = settings.need_product().unwrap_err();
+        assert_eq!(missing.detail, "the product is missing");
         assert_eq!(
-            settings.need_product().unwrap_err().detail,
-            "the product is missing: give --product, set PARTICLE_PRODUCT, or put product into a profile of \
-             provision.toml"
+            missing.next.unwrap(),
+            "give --product, set PARTICLE_PRODUCT, or put product into a profile of provision.toml"
         );
-        assert!(settings.need_customer().unwrap_err().detail.contains("PROVISION_CUSTOMER"));
+        assert!(settings.need_customer().unwrap_err().next.unwrap().contains("PROVISION_CUSTOMER"));
     }
 
     #[test]

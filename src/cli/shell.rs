@@ -42,7 +42,7 @@ pub fn man(args: &ManArgs, tree: Command) -> Result<(), Failure> {
         Some(dir) => {
             std::fs::create_dir_all(dir).and_then(|()| clap_mangen::generate_to(tree, dir)).map_err(|e| {
                 let detail = format!("the manual cannot be written to {}", dir.display());
-                Failure::new(FailureCode::Configuration, detail).because(e)
+                Failure::configuration(detail, "name a directory where you can write with --dir").because(e)
             })
         }
         None => {

@@ -83,10 +83,12 @@ pub async fn run(args: Args, stop: impl Future<Output = ()>) -> Result<(), Failu
         ..CloudConfig::default()
     };
     let cloud = SimCloud::start(config).await.map_err(|error| {
-        Failure::new(FailureCode::Configuration, "the simulated cloud cannot be started").because(error)
+        let next = "mend what is named: --listen an address that is free, --state a file that you can write";
+        Failure::configuration("the simulated cloud cannot be started", next).because(error)
     })?;
     let ca_file = cloud.ca_pem().map(|pem| CaFile::write(args.ca_out, pem)).transpose().map_err(|error| {
-        Failure::new(FailureCode::Configuration, "the certificate cannot be written").because(error)
+        let next = "name a file where you can write with --ca-out";
+        Failure::configuration("the certificate cannot be written", next).because(error)
     })?;
     announce(&Ready { info: cloud.info(), ca_file: ca_file.as_ref().map(CaFile::path) })?;
     stop.await;

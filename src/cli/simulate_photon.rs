@@ -104,7 +104,8 @@ pub async fn run(args: Args, stop: impl Future<Output = ()>) -> Result<(), Failu
     let device_id = config.device_id.clone();
     let photon = SimPhoton::start(config).map_err(|error| match error.kind() {
         std::io::ErrorKind::InvalidInput | std::io::ErrorKind::AlreadyExists => {
-            Failure::new(FailureCode::Configuration, "there is no such simulated Photon").because(error)
+            let next = "change the flags that do not go together";
+            Failure::configuration("there is no such simulated Photon", next).because(error)
         }
         _ => Failure::new(FailureCode::Unexpected, "the simulated Photon cannot run").because(error),
     })?;
@@ -169,7 +170,10 @@ fn read_roots(path: &str) -> Result<RootCertificates, String> {
 }
 
 fn read_key(path: PathBuf) -> Result<DeviceKey, Failure> {
-    let refuse = || Failure::new(FailureCode::Configuration, format!("no device key in {}", path.display()));
+    let refuse = || {
+        let next = "name a 1024-bit RSA key as PKCS#1 DER, plain or in hex, with --device-key-file";
+        Failure::configuration(format!("no device key in {}", path.display()), next)
+    };
     let bytes = std::fs::read(&path).map_err(|error| refuse().because(error))?;
     let key = match std::str::from_utf8(&bytes) {
         Ok(hex) => hex.parse(),

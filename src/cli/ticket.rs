@@ -20,13 +20,14 @@ use super::{
 use crate::{
     cloud::{ApiUrl, Cloud, CloudSettings},
     device::SetupDevice,
-    model::{DeviceId, Failure, FailureCode, Ticket},
+    model::{DeviceId, Failure, Ticket},
     record::Ledger,
     report::Style,
     workflow::{Job, Owner, Policy, parts},
 };
 
 const WHAT: &str = "ticket";
+const ANOTHER: &str = "make another with `provision prepare`";
 
 /// Do the cloud's part now, and leave a ticket for `deliver`
 ///
@@ -98,9 +99,9 @@ impl Prepare {
             Wanted::Nothing => None,
             Wanted::Network(network) => Some(*network),
             Wanted::Choose => {
-                return Err(Failure::new(
-                    FailureCode::Configuration,
-                    "no device is there yet to say what it sees: name a file with --wifi, or use --wifi-ssid",
+                return Err(Failure::configuration(
+                    "no device is there yet to say what it sees",
+                    "name a file with --wifi, or use --wifi-ssid",
                 ));
             }
         };
@@ -190,7 +191,8 @@ impl Verify {
         if *cloud.api_url() != api_url(&ticket)? {
             let detail =
                 format!("the ticket was prepared with {}, not with {}", ticket.api_url, cloud.api_url());
-            return Err(Failure::new(FailureCode::Configuration, detail));
+            let next = format!("give --api-url {}, or prepare another ticket", ticket.api_url);
+            return Err(Failure::configuration(detail, next));
         }
         let policy = Policy { verify: args.timeout, ..Policy::default() };
         let ledger = args.ledger.resolve(&args.settings.profile, &env)?;
@@ -210,14 +212,13 @@ impl Verify {
 }
 
 fn api_url(ticket: &Ticket) -> Result<ApiUrl, Failure> {
-    ApiUrl::parse(&ticket.api_url).map_err(|e| Failure::new(FailureCode::Configuration, e.to_string()))
+    ApiUrl::parse(&ticket.api_url).map_err(|e| Failure::configuration(e.to_string(), ANOTHER))
 }
 
 fn read(path: &Path, secrets: &mut SecretReader) -> Result<Ticket, Failure> {
     let bytes = secrets.read_whole(path, WHAT)?;
     let text = std::str::from_utf8(&bytes).unwrap_or_default();
-    Ticket::from_json(text)
-        .map_err(|e| Failure::new(FailureCode::Configuration, format!("{}: {e}", path.display())))
+    Ticket::from_json(text).map_err(|e| Failure::configuration(format!("{}: {e}", path.display()), ANOTHER))
 }
 
 /// Written whole or not at all, and readable by nobody else at any time.
@@ -238,5 +239,5 @@ fn directory_of(path: &Path) -> &Path {
 
 fn cannot(what: &str, path: &Path, error: io::Error) -> Failure {
     let detail = format!("the ticket {} cannot be {what}", path.display());
-    Failure::new(FailureCode::Configuration, detail).because(error)
+    Failure::configuration(detail, "see that you can write there").because(error)
 }

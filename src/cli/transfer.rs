@@ -71,7 +71,7 @@ impl Ready {
         let mut wire = args.wire.clone();
         if wire.device_id.replace(args.device.clone()).is_some_and(|other| other != args.device) {
             let detail = format!("--device-id names another device than {}", args.device);
-            return Err(Failure::new(FailureCode::Configuration, detail));
+            return Err(Failure::configuration(detail, "leave --device-id out: DEVICE names it"));
         }
         let product = settings.need_product()?.clone();
         let mut policy = Policy::default();

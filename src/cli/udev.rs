@@ -51,7 +51,7 @@ pub fn run(args: &UdevArgs, out: &mut dyn Write) -> Result<(), Failure> {
             installed(Path::new("/"), &udevadm)?
         }
         UdevCommand::Install { root: None } => {
-            return Err(Failure::new(FailureCode::Configuration, "only Linux has udev"));
+            return Err(Failure::configuration("only Linux has udev", "nothing: it is not needed here"));
         }
     };
     out.write_all(said.as_bytes())
@@ -97,16 +97,15 @@ fn write(path: &Path) -> io::Result<()> {
 }
 
 fn refused(path: &str, error: io::Error) -> Failure {
-    let detail = match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            format!("cannot write {path} without being root: run `sudo provision udev install`")
-        }
-        io::ErrorKind::NotFound => {
-            format!("cannot write {path}: its directory is not there, so neither is udev")
-        }
-        _ => format!("cannot write {path}"),
+    let (why, next) = match error.kind() {
+        io::ErrorKind::PermissionDenied => (" without being root", "run `sudo provision udev install`"),
+        io::ErrorKind::NotFound => (
+            ": its directory is not there, so neither is udev",
+            "install udev, or open the ports another way",
+        ),
+        _ => ("", "see that you can write there"),
     };
-    Failure::new(FailureCode::Configuration, detail).because(error)
+    Failure::configuration(format!("cannot write {path}{why}"), next).because(error)
 }
 
 fn udevadm(words: &[&str]) -> bool {
@@ -191,6 +190,6 @@ mod tests {
         assert_eq!(failure.code, FailureCode::Configuration);
         assert!(failure.detail.contains("neither is udev"), "{failure}");
         let failure = refused("/etc/udev/rules.d/70-photon.rules", io::ErrorKind::PermissionDenied.into());
-        assert!(failure.detail.contains("`sudo provision udev install`"), "{failure}");
+        assert_eq!(failure.next.as_deref(), Some("run `sudo provision udev install`"));
     }
 }

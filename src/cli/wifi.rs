@@ -70,17 +70,14 @@ impl WifiArgs {
                 let access = match self.wifi_security {
                     Some(WifiSecurity::Open) => WifiAccess::Open,
                     Some(security) if security.is_enterprise() => {
-                        return Err(Failure::new(
-                            FailureCode::Configuration,
-                            "enterprise networks need more than a password: put them into a file for --wifi",
-                        ));
+                        return Err(enterprise());
                     }
                     _ => WifiAccess::Shared(self.password(env, secrets)?),
                 };
                 WifiCredentials::new(ssid, self.wifi_security, self.wifi_channel, access)
                     .map(Box::new)
                     .map(Wanted::Network)
-                    .map_err(wrong)
+                    .map_err(|e| Failure::configuration(e.to_string(), "mend the --wifi flags"))
             }
             (None, None) => Ok(Wanted::Nothing),
         }
@@ -89,14 +86,25 @@ impl WifiArgs {
     fn password(&self, env: &Environment, secrets: &mut SecretReader) -> Result<Passphrase, Failure> {
         let secret = match (&self.wifi_password_file, env.text("PROVISION_WIFI_PASSWORD")?) {
             (Some(source), _) => secrets.read(source, PASSWORD)?,
-            (None, Some(text)) => return Passphrase::new(text).map_err(wrong),
+            (None, Some(text)) => return passphrase(text, "mend PROVISION_WIFI_PASSWORD"),
             (None, None) => secrets.ask(
                 PASSWORD,
                 "set PROVISION_WIFI_PASSWORD, give --wifi-password-file, or --wifi-security NONE for an open network",
             )?,
         };
-        Passphrase::new(secret.expose_secret()).map_err(wrong)
+        passphrase(secret.expose_secret(), "type it, or mend the file that --wifi-password-file names")
     }
+}
+
+fn passphrase(text: impl AsRef<[u8]>, next: &str) -> Result<Passphrase, Failure> {
+    Passphrase::new(text).map_err(|e| Failure::configuration(e.to_string(), next))
+}
+
+fn enterprise() -> Failure {
+    Failure::configuration(
+        "enterprise networks need more than a password",
+        "put what they need into a file, and name that with --wifi: the README's section on Wi-Fi shows it",
+    )
 }
 
 /// A network's name is bytes of any kind, and on Unix so is an argument.
@@ -116,13 +124,15 @@ fn bytes(name: OsString) -> Vec<u8> {
 
 fn from_file(file: &Path, secrets: &mut SecretReader) -> Result<WifiCredentials, Failure> {
     let bytes = secrets.read_whole(file, "Wi-Fi credentials")?;
-    let text = std::str::from_utf8(&bytes).map_err(|_| {
-        Failure::new(FailureCode::Configuration, format!("{} is not UTF-8 text", file.display()))
-    })?;
+    let refuse = |why: &str| {
+        let next = "mend that file: the README's section on Wi-Fi shows one";
+        Failure::configuration(format!("{}{why}", file.display()), next)
+    };
+    let text = std::str::from_utf8(&bytes).map_err(|_| refuse(" is not UTF-8 text"))?;
     // Certificates and keys are named relative to the file that names them.
     let beside = file.parent().unwrap_or(Path::new(""));
     WifiCredentials::from_json(text, |path| read_pem(&beside.join(path)))
-        .map_err(|invalid| Failure::new(FailureCode::Configuration, format!("{}: {invalid}", file.display())))
+        .map_err(|invalid| refuse(&format!(": {invalid}")))
 }
 
 fn read_pem(path: &Path) -> io::Result<String> {
@@ -136,9 +146,9 @@ fn read_pem(path: &Path) -> io::Result<String> {
 /// Lets a person choose from what the board sees, and type the password.
 pub async fn choose(device: &mut dyn SetupDevice, signals: &Signals) -> Result<WifiCredentials, Failure> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-        return Err(Failure::new(
-            FailureCode::Configuration,
-            "--wifi without a file lets a person choose, on a terminal: name a file, or use --wifi-ssid",
+        return Err(Failure::configuration(
+            "--wifi without a file lets a person choose, on a terminal, and there is none",
+            "name a file with --wifi, or use --wifi-ssid",
         ));
     }
     let seen = attend(device, signals, async |device| {
@@ -188,10 +198,7 @@ fn pick(seen: &[ScannedNetwork]) -> Result<WifiCredentials, Failure> {
     let access = match network.security {
         Some(WifiSecurity::Open) => WifiAccess::Open,
         Some(security) if security.is_enterprise() => {
-            return Err(Failure::new(
-                FailureCode::Configuration,
-                "enterprise networks need more than a password: put them into a file for --wifi",
-            ));
+            return Err(enterprise());
         }
         _ => {
             let secret = SecretReader::of_process().ask(PASSWORD, "it can be typed on a terminal only")?;

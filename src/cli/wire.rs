@@ -74,10 +74,10 @@ impl WireArgs {
             return Ok(Box::new(photon));
         }
         let target = self.usb.as_ref().or(profile).cloned().ok_or_else(|| {
-            Failure::new(
-                FailureCode::Configuration,
-                "no board was named: --usb PORT, --usb DEVICE_ID, --usb auto for the only one attached, or \
-                 --softap for one on its own Wi-Fi network",
+            Failure::configuration(
+                "no board was named",
+                "give --usb PORT, --usb DEVICE_ID, --usb auto for the only one attached, or --softap for one on \
+                 its own Wi-Fi network",
             )
         })?;
         let lister = Arc::from(self.lister(env));

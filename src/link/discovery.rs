@@ -504,7 +504,7 @@ impl From<FindError> for Failure {
             FindError::Forbidden { .. } => FailureCode::PortForbidden,
         };
         // Not `Failure::new`, which would cut a long list of boards. Each part of it is clean.
-        Self { code, step: None, detail: error.to_string(), source: None }
+        Self { code, step: None, detail: error.to_string(), next: None, source: None }
     }
 }
 

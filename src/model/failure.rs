@@ -119,6 +119,8 @@ pub struct Failure {
     pub step: Option<Step>,
     /// What was seen, in a sentence without its full stop. Holds no secret.
     pub detail: String,
+    /// What to do about this very one, where its code alone does not tell: which flag or file to mend.
+    pub next: Option<String>,
     /// The error underneath, if there is one.
     pub source: Option<Box<dyn Error + Send + Sync>>,
 }
@@ -126,7 +128,12 @@ pub struct Failure {
 impl Failure {
     /// A failure with nothing underneath. The detail is cleaned.
     pub fn new(code: FailureCode, detail: impl AsRef<str>) -> Self {
-        Self { code, step: None, detail: clean(detail.as_ref()), source: None }
+        Self { code, step: None, detail: clean(detail.as_ref()), next: None, source: None }
+    }
+
+    /// A value of the user's that cannot be used, and what to do about that. Both are cleaned.
+    pub fn configuration(detail: impl AsRef<str>, next: impl AsRef<str>) -> Self {
+        Self { next: Some(clean(next.as_ref())), ..Self::new(FailureCode::Configuration, detail) }
     }
 
     /// The same failure, with the error that led to it.

@@ -73,7 +73,7 @@ pub struct HostSide {
 #[derive(Debug, Default)]
 pub struct CloudSide {
     /// Why the cloud was not asked at all: what is missing to sign in with.
-    pub no_credentials: Option<String>,
+    pub no_credentials: Option<Failure>,
     /// The product.
     pub product: Option<Result<Product, CloudError>>,
     /// The device as the product has it; `None` within if it does not, or does not show it.
@@ -289,6 +289,8 @@ pub enum Finding {
     NoCredentials {
         /// What is missing.
         said: String,
+        /// How to give it, if that is known.
+        next: Option<String>,
     },
     /// No product was named.
     NoProduct,
@@ -664,8 +666,8 @@ fn what_may_come(facts: &Facts, findings: &mut Vec<Finding>) {
 }
 
 fn what_is_unseen(facts: &Facts, findings: &mut Vec<Finding>) {
-    if let Some(said) = &facts.cloud.no_credentials {
-        findings.push(Finding::NoCredentials { said: clean(said) });
+    if let Some(failure) = &facts.cloud.no_credentials {
+        findings.push(Finding::NoCredentials { said: failure.to_string(), next: failure.next.clone() });
     }
     if facts.wanted.product.is_none() && !facts.is_about_a_developer() {
         findings.push(Finding::NoProduct);
@@ -1017,11 +1019,15 @@ pub(crate) mod tests {
         finds(&facts, &["near-lock-out", "all-well"]);
     }
 
+    fn nobody() -> CloudSide {
+        let missing = Failure::configuration("the client id is missing", "give --client-id");
+        CloudSide { no_credentials: Some(missing), ..CloudSide::default() }
+    }
+
     #[test]
     fn what_could_not_be_looked_at_comes_last() {
         let mut facts = fresh();
-        facts.cloud =
-            CloudSide { no_credentials: Some("the client id is missing".into()), ..CloudSide::default() };
+        facts.cloud = nobody();
         facts.wanted = Wanted::default();
         finds(&facts, &["no-credentials", "no-product"]);
         facts.device = DeviceSide::default();
@@ -1031,7 +1037,7 @@ pub(crate) mod tests {
     #[test]
     fn what_could_not_be_looked_at_is_not_well() {
         let mut facts = fresh();
-        facts.cloud = CloudSide { no_credentials: Some("".into()), ..CloudSide::default() };
+        facts.cloud = nobody();
         assert_eq!(verdict(&diagnose(&facts)), Some(FailureCode::Configuration));
         facts.host.modem_manager = Some(Process { pid: 6, name: "ModemManager".into() });
         facts.host.rules.keeps_modem_manager_off = false;

@@ -77,7 +77,7 @@ pub async fn examine(wanted: Wanted, means: Means<'_>) -> Facts {
     let cloud = match cloud {
         Ok(cloud) => cloud,
         Err(failure) => {
-            facts.cloud.no_credentials = Some(failure.to_string());
+            facts.cloud.no_credentials = Some(failure);
             return facts;
         }
     };

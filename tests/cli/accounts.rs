@@ -171,8 +171,10 @@ fn a_claim_code_is_printed_alone_for_a_customer_or_the_developer() {
     let own = desk.run_as_user(&["claim-code", "--owner", "developer"]).with_code(0);
     assert!(ClaimCode::parse(own.stdout.trim_end()).is_ok());
     assert_eq!(desk.cloud.snapshot()["unused_claim_codes"][ANN], 2);
-    desk.run(&["claim-code"]).with_code(2).saying("the customer is missing: give --customer");
-    desk.run(&["claim-code", "--customer", "{device_id}@x"]).with_code(2).saying("name one with --customer");
+    desk.run(&["claim-code"]).with_code(2).saying("the customer is missing\n  next: give --customer");
+    desk.run(&["claim-code", "--customer", "{device_id}@x"])
+        .with_code(2)
+        .saying("name one customer with --customer");
 }
 
 #[test]

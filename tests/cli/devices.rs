@@ -177,7 +177,7 @@ fn without_a_product_or_with_own_the_users_devices_are_listed() {
 fn columns_that_there_are_not_are_a_usage_error() {
     let desk = Desk::new();
     let ended = desk.provision(&["devices", "list", "--columns", "id,colour"]).with_code(2);
-    ended.saying("there is no column \"colour\"; there are id, name, owner,");
+    ended.saying("there is no column \"colour\"\n  next: choose from id, name, owner,");
     desk.provision(&["devices", "list", "--columns", "id", "--output", "json"]).with_code(2);
     assert_eq!(desk.count("GET", "/v1/products/1319/devices"), 0);
 }

@@ -99,7 +99,7 @@ fn a_one_time_code_can_come_from_a_file() {
         .saying("one-time code is invalid");
     desk.log_in(&desk.info.user_password, &[])
         .with_code(2)
-        .saying("the one-time code is missing: give --code-file");
+        .saying("the one-time code is missing\n  next: give --code-file");
     assert!(desk.logins().is_empty());
     desk.home.write("code", CODE);
     desk.log_in(&desk.info.user_password, &["--code-file", "code"]).with_code(0);
@@ -120,7 +120,7 @@ fn on_a_terminal_all_is_asked_for_and_no_secret_is_seen() {
     for secret in desk.cloud.secrets().iter().map(String::as_str).chain(["271828"]) {
         assert!(!shown.contains(secret), "{shown}");
     }
-    Ended::of(&mut desk.bare(&["login"])).with_code(2).saying("the user name is missing: name it");
+    Ended::of(&mut desk.bare(&["login"])).with_code(2).saying("the user name is missing\n  next: name it");
 }
 
 #[test]

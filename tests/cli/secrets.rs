@@ -28,7 +28,7 @@ fn a_secrets_file_is_taken_if_private_with_a_warning_if_readable_and_not_at_all_
     for (mode, code, said) in [
         (0o600, 0, None),
         (0o400, 0, None),
-        (0o644, 0, Some("warning: the client secret in secret can be read by others: chmod 600 it")),
+        (0o644, 0, Some("warning: the client secret in secret can be read by others: chmod 600 secret")),
         (0o640, 0, Some("can be read by others")),
         (0o620, 2, Some("could have been put there by others")),
         (0o666, 2, Some("could have been put there by others")),
@@ -76,7 +76,8 @@ fn a_secret_in_the_config_file_wants_the_file_private() {
     let home = Home::new();
     home.config("[profiles.default]\nclient_secret = \"xyzzy-xyzzy\"");
     home.mode("config/provision/provision.toml", 0o644);
-    let ended = home.provision(&["--usb", "auto"]).with_code(2).saying("can be read by others: chmod 600 it");
+    let ended =
+        home.provision(&["--usb", "auto"]).with_code(2).saying("can be read by others\n  next: chmod 600 /");
     assert!(!ended.stderr.contains("xyzzy"), "{ended:?}");
 }
 

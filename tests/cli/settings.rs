@@ -123,7 +123,7 @@ fn a_mistake_in_the_config_file_is_told_with_its_place_and_without_values() {
     home.config("[profiles.lab]\nproduct = 1");
     home.provision(&["--usb", "auto", "--profile", "attic"])
         .with_code(2)
-        .saying("has no profile attic; it has: lab");
+        .saying("has no profile attic\n  next: --profile (or PROVISION_PROFILE) takes one of: lab");
     home.provision(&["--usb", "auto", "--config", "gone.toml"]).with_code(2).saying("gone.toml");
 }
 
@@ -131,7 +131,9 @@ fn a_mistake_in_the_config_file_is_told_with_its_place_and_without_values() {
 fn what_is_missing_is_told_with_every_way_to_give_it() {
     let home = Home::new();
     let run = ["--usb", "auto"];
-    home.provision(&run).with_code(2).saying("the product is missing: give --product, set PARTICLE_PRODUCT");
+    home.provision(&run)
+        .with_code(2)
+        .saying("the product is missing\n  next: give --product, set PARTICLE_PRODUCT");
     let product = [&run[..], &["--product", "1319"]].concat();
     home.provision(&product).with_code(2).saying("give --customer, set PROVISION_CUSTOMER");
     let customer = [&product[..], &["--customer", "a@example.com"]].concat();

@@ -354,7 +354,7 @@ async fn without_a_name_a_person_has_to_be_there() {
     let laptop = or_skip!(Laptop::new(Setup::default()));
     let address = laptop.to_photon.address.to_string();
     let run = laptop.provision(&["identify", "--softap", &address, "--join"]).json();
-    run.ended().await.fails_with(2, "configuration").saying("--join 'Photon-ABCD'");
+    run.ended().await.fails_with(2, "configuration").saying("lets a person choose");
     assert_eq!(laptop.nm.said(), [""; 0]);
     // Nothing is joined but for the sake of a board on its own network.
     let usb = laptop.provision(&["identify", "--usb", "auto", "--join", PHOTON]).ended().await;

@@ -406,10 +406,18 @@ async fn what_is_missing_is_named_before_anything_is_touched() {
         ("PARTICLE_CLIENT_ID", "--client-id"),
         ("PARTICLE_CLIENT_SECRET", "--client-secret-file"),
     ] {
-        let ended = bench.run(&board).without(variable).ended().await;
-        ended.fails_with(2, "configuration").saying(words);
+        let ended = bench.run(&board).without(variable).ended().await.fails_with(2, "configuration");
+        let hint = ended.result()["error"]["hint"].to_string();
+        assert!(hint.contains(words), "{hint}");
     }
-    bench.provision().with(&["run"]).json().ended().await.fails_with(2, "configuration").saying("--usb");
+    bench
+        .provision()
+        .with(&["run"])
+        .json()
+        .ended()
+        .await
+        .fails_with(2, "configuration")
+        .saying("no board was named");
     assert_eq!(bench.requests(), [""; 0]);
     is_untouched(&board);
 }
