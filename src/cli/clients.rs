@@ -6,12 +6,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use clap::builder::NonEmptyStringValueParser;
 use futures_util::stream;
 use secrecy::ExposeSecret;
 use serde_json::json;
 
 use super::{
     confirm::ConfirmArgs,
+    devices::name,
     listing::{Column, Listing, ListingArgs, say, show_result},
     reveal::reveal,
     root::{Output, interruptible, until_interrupted},
@@ -55,7 +57,7 @@ struct ListArgs {
 #[derive(Debug, clap::Args)]
 struct CreateArgs {
     /// What to call it
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", value_parser = name)]
     name: String,
     /// Write the secret to this new file (mode 0600), and do not show it
     #[arg(long, value_name = "FILE")]
@@ -68,7 +70,7 @@ struct CreateArgs {
 #[derive(Debug, clap::Args)]
 struct DeleteArgs {
     /// The client's id
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     id: String,
     #[command(flatten)]
     confirm: ConfirmArgs,

@@ -1,5 +1,6 @@
 //! `provision devices`: the devices of a product, or a developer's own.
 
+use clap::builder::NonEmptyStringValueParser;
 use serde_json::{Value, json};
 
 use super::{
@@ -13,7 +14,7 @@ use super::{
 };
 use crate::{
     cloud::{Claimed, Cloud, DeviceRecord, Fleet, Listed, SerialNumber},
-    model::{DeviceId, Failure, FailureCode, ProductRef},
+    model::{DeviceId, Failure, FailureCode, Invalid, ProductRef},
     workflow::{
         Policy,
         release::{self, Holder, Released},
@@ -89,6 +90,7 @@ struct DeviceArgs {
 #[derive(Debug, clap::Args)]
 struct LookupArgs {
     /// The serial number, as on the label
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     serial: String,
     #[command(flatten)]
     settings: SettingsArgs,
@@ -100,6 +102,7 @@ struct RenameArgs {
     #[command(flatten)]
     device: DeviceArgs,
     /// Its new name
+    #[arg(value_parser = name)]
     name: String,
 }
 
@@ -109,6 +112,7 @@ struct NoteArgs {
     #[command(flatten)]
     device: DeviceArgs,
     /// The note
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     text: String,
 }
 
@@ -128,6 +132,7 @@ struct VariableArgs {
     #[command(flatten)]
     device: DeviceArgs,
     /// The variable
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     name: String,
 }
 
@@ -140,6 +145,7 @@ struct CallArgs {
     #[command(flatten)]
     device: DeviceArgs,
     /// The function
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     function: String,
     /// What it is called with
     #[arg(default_value = "", hide_default_value = true, allow_hyphen_values = true)]
@@ -416,6 +422,15 @@ impl Ready {
 pub fn list(cloud: &Cloud, fleet: &Fleet, args: &ListingArgs, output: Output) -> Result<(), ToldFailure> {
     let listing = Listing::new(output, args, &COLUMNS)?;
     interruptible(async |signals| listing.show(cloud.devices(fleet), signals.first()).await)
+}
+
+/// What something is called, in one line.
+pub(super) fn name(text: &str) -> Result<String, Invalid> {
+    let good = !text.trim().is_empty() && !text.contains(char::is_control);
+    good.then(|| text.to_owned()).ok_or_else(|| Invalid {
+        what: "a name",
+        why: "is not blank, and holds no control characters".into(),
+    })
 }
 
 /// A value of the firmware's: a text without quotes, else JSON.

@@ -1,5 +1,7 @@
 //! `provision organizations`.
 
+use clap::builder::NonEmptyStringValueParser;
+
 use super::{
     listing::{Column, Listing, ListingArgs},
     products,
@@ -38,6 +40,7 @@ struct ListArgs {
 #[derive(Debug, clap::Args)]
 struct ProductsArgs {
     /// The organization's slug
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     organization: String,
     #[command(flatten)]
     list: ListArgs,

@@ -383,6 +383,13 @@ fn a_device_is_named_noted_and_found_on_the_desk() {
         desk.provision(&[&["devices"], args].concat()).with_code(0);
         assert_eq!(desk.device(field), value);
     }
+    let changes = desk.changes().len();
+    for args in
+        [&["rename", ID, ""][..], &["rename", ID, " "], &["rename", ID, "a\u{1b}[2J"], &["note", ID, ""]]
+    {
+        desk.provision(&[&["devices"], args].concat()).with_code(2);
+    }
+    assert_eq!(desk.changes().len(), changes);
     for args in [&["rename", ID, "lamp"][..], &["signal", ID], &["signal", ID, "--off"], &["ping", ID]] {
         insta::assert_snapshot!(
             args.join("_").replace(ID, "D"),
