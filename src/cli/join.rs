@@ -2,14 +2,16 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use super::wifi::{bars, ssid};
+use super::{
+    ask::choose,
+    wifi::{bars, ssid},
+};
 use crate::{
     device::{
         Joiner,
         join::{NetworkManager, OpenNetwork, open_networks},
     },
     model::{Failure, FailureCode, Ssid},
-    report,
 };
 
 /// The Photon's own network, to be joined.
@@ -64,23 +66,10 @@ fn pick(seen: &[OpenNetwork]) -> Result<Ssid, Failure> {
             "this computer sees no network without a password",
         ));
     }
-    let cannot = |e: io::Error| Failure::new(FailureCode::Configuration, "nothing was chosen").because(e);
-    let mut err = io::stderr().lock();
-    let mut say = |line: &str| writeln!(err, "{}", report::for_stderr(line, 0));
-    say("Networks without a password that this computer sees:").map_err(cannot)?;
-    for (number, network) in seen.iter().enumerate() {
-        say(&format!("{:>3}  {} {}", number + 1, bars(network.strength), network.ssid)).map_err(cannot)?;
-    }
-    write!(err, "Which one is the Photon's? [1-{}] ", seen.len())
-        .and_then(|()| err.flush())
-        .map_err(cannot)?;
-    let mut line = String::new();
-    io::stdin().read_line(&mut line).map_err(cannot)?;
-    let chosen = line.trim().parse::<usize>().ok().and_then(|number| seen.get(number.checked_sub(1)?));
-    chosen.map(|network| network.ssid.clone()).ok_or_else(|| {
-        let detail = format!("nothing was chosen: a number from 1 to {}", seen.len());
-        Failure::new(FailureCode::Configuration, detail)
-    })
+    let row = |network: &OpenNetwork| format!("{} {}", bars(network.strength), network.ssid);
+    let _ = writeln!(io::stderr(), "Networks without a password that this computer sees:");
+    let chosen = choose("Which one is the Photon's?", seen.iter().map(row))?;
+    Ok(seen[chosen].ssid.clone())
 }
 
 #[cfg(test)]

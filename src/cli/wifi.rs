@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsString,
-    io::{self, IsTerminal, Write},
+    io::{self, IsTerminal},
     path::{Path, PathBuf},
 };
 
@@ -10,6 +10,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use secrecy::ExposeSecret;
 
 use super::{
+    ask,
     environment::Environment,
     secrets::{SecretReader, SecretSource},
     signals::Signals,
@@ -18,8 +19,7 @@ use super::{
 use crate::{
     device::{Manner, SetupDevice},
     model::{
-        Failure, FailureCode, Invalid, Passphrase, ScannedNetwork, Ssid, WifiAccess, WifiCredentials,
-        WifiSecurity,
+        Failure, FailureCode, Passphrase, ScannedNetwork, Ssid, WifiAccess, WifiCredentials, WifiSecurity,
     },
 };
 
@@ -180,21 +180,7 @@ pub fn strongest_first(mut seen: Vec<ScannedNetwork>) -> Vec<ScannedNetwork> {
 }
 
 fn pick(seen: &[ScannedNetwork]) -> Result<WifiCredentials, Failure> {
-    let mut err = io::stderr().lock();
-    let cannot = |e: io::Error| Failure::new(FailureCode::Configuration, "nothing was chosen").because(e);
-    for (number, network) in seen.iter().enumerate() {
-        writeln!(err, "{:>3}  {}", number + 1, table_row(network)).map_err(cannot)?;
-    }
-    write!(err, "Which network? [1-{}] ", seen.len()).and_then(|()| err.flush()).map_err(cannot)?;
-    let mut line = String::new();
-    io::stdin().read_line(&mut line).map_err(cannot)?;
-    let network =
-        line.trim().parse::<usize>().ok().and_then(|n| seen.get(n.checked_sub(1)?)).ok_or_else(|| {
-            Failure::new(
-                FailureCode::Configuration,
-                format!("nothing was chosen: a number from 1 to {}", seen.len()),
-            )
-        })?;
+    let network = &seen[ask::choose("Which network?", seen.iter().map(table_row))?];
     let access = match network.security {
         Some(WifiSecurity::Open) => WifiAccess::Open,
         Some(security) if security.is_enterprise() => {
@@ -202,10 +188,11 @@ fn pick(seen: &[ScannedNetwork]) -> Result<WifiCredentials, Failure> {
         }
         _ => {
             let secret = SecretReader::of_process().ask(PASSWORD, "it can be typed on a terminal only")?;
-            WifiAccess::Shared(Passphrase::new(secret.expose_secret()).map_err(wrong)?)
+            WifiAccess::Shared(passphrase(secret.expose_secret(), "run this again, and type it")?)
         }
     };
-    WifiCredentials::new(network.ssid.clone(), network.security, network.channel, access).map_err(wrong)
+    WifiCredentials::new(network.ssid.clone(), network.security, network.channel, access)
+        .map_err(|e| Failure::configuration(e.to_string(), "choose another network"))
 }
 
 /// Bars for a signal's strength in percent.
@@ -234,8 +221,4 @@ pub fn table_row(network: &ScannedNetwork) -> String {
     };
     let lock = if lock == " " { "  " } else { lock };
     format!("{bars} {lock} {}  {kind}, {} dBm", network.ssid, network.rssi)
-}
-
-fn wrong(invalid: Invalid) -> Failure {
-    Failure::new(FailureCode::Configuration, invalid.to_string())
 }

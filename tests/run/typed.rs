@@ -131,12 +131,22 @@ async fn an_open_network_needs_no_password() {
 }
 
 #[tokio::test]
-async fn a_number_that_is_not_in_the_list_chooses_nothing() {
-    for typed in ["0\n", "4\n", "Office\n", "\u{4}"] {
+async fn a_number_that_is_not_in_the_list_is_asked_for_again() {
+    let (_bench, photon, mut terminal) = before_the_list().await;
+    ["0\n", "4\n", "Office\n", "\n", "2\n"].iter().for_each(|typed| terminal.types(typed));
+    let (code, seen) = terminal.ended().await;
+    assert!(code == 0 && seen.contains("Café saved"), "{seen}");
+    assert_eq!(seen.matches("no such number").count(), 4, "{seen}");
+    assert_eq!(photon.state().saved.len(), 1);
+}
+
+#[tokio::test]
+async fn who_ends_the_list_chooses_nothing() {
+    for (typed, ends_with) in [("\u{4}", 2), ("9\n\u{4}", 2), ("\u{3}", 130)] {
         let (_bench, photon, mut terminal) = before_the_list().await;
         terminal.types(typed);
         let (code, seen) = terminal.ended().await;
-        assert!(code == 2 && seen.contains("nothing was chosen"), "{seen}");
+        assert_eq!((code, seen.contains("nothing was chosen")), (ends_with, ends_with == 2), "{seen}");
         assert!(photon.effects().is_empty());
     }
 }
@@ -178,7 +188,7 @@ mod join {
     #[tokio::test]
     async fn who_does_not_choose_joins_nothing() {
         let air: &[(&[u8], bool)] = &[(b"Office", true), (b"Cafe", false), (b"Photon-ABCD", false)];
-        for typed in ["3\n", "\n", "\u{4}", "\u{3}"] {
+        for typed in ["3\n\u{4}", "\n\u{4}", "\u{4}", "\u{3}"] {
             let Some((nm, mut terminal)) = before_the_list(air).await else { return };
             terminal.says("1  ▂▄▆  Photon-ABCD").await;
             terminal.says("[1-2] ").await;
