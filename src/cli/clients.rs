@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     cloud::{ClientRecord, Listed},
-    model::{Failure, clean},
+    model::{Failure, ProductRef, clean},
 };
 
 /// The product's OAuth clients, with which programs sign in
@@ -121,24 +121,23 @@ pub fn run(args: &Args, output: Output) -> Result<(), ToldFailure> {
                 }
                 let made = made?;
                 let secret = made.secret.expose_secret();
-                match (file, &args.secret_file) {
+                let told = match (file, &args.secret_file) {
                     (Some(mut file), Some(path)) => {
                         let written = writeln!(file, "{secret}").and_then(|()| file.sync_all());
-                        written.map_err(|e| unusable(path).because(e))?;
-                        let words = format!("made {}; its secret is in {}", made.id, path.display());
-                        Ok(show_result(output, &words, &json!({"client_id": made.id, "secret_file": path}))?)
+                        written.map_err(|e| unusable(path).because(e)).and_then(|()| {
+                            let words = format!("made {}; its secret is in {}", made.id, path.display());
+                            show_result(output, &words, &json!({"client_id": made.id, "secret_file": path}))
+                        })
                     }
                     _ => {
+                        let words = format!("client id      {}\nclient secret  {secret}", clean(&made.id));
                         let json = json!({"client_id": made.id, "client_secret": secret});
-                        reveal(
-                            output,
-                            &format!("client id      {}\nclient secret  {secret}", clean(&made.id)),
-                            &json,
-                        )?;
-                        say("the secret is shown this once: keep it now, where only you can read it");
-                        Ok(())
+                        reveal(output, &words, &json).inspect(|()| {
+                            say("the secret is shown this once: keep it now, where only you can read it");
+                        })
                     }
-                }
+                };
+                Ok(told.map_err(|failure| untold(&made.id, &product, failure))?)
             })
         }
         ClientsCommand::Delete(args) => {
@@ -165,6 +164,16 @@ fn new_private_file(path: &Path) -> Result<File, Failure> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path).map_err(|e| unusable(path).because(e))
+}
+
+/// The client is there, and nobody may know its secret.
+fn untold(id: &str, product: &ProductRef, failure: Failure) -> Failure {
+    let id = clean(id);
+    let detail = format!("the OAuth client {id} was made, but not told: {}", failure.detail);
+    let next = format!(
+        "if its secret is lost, delete it, as the cloud does not tell that again: `provision clients delete {id} --product {product}`"
+    );
+    Failure { detail, next: Some(next), ..failure }
 }
 
 fn unusable(path: &Path) -> Failure {

@@ -327,11 +327,13 @@ pub fn print(text: &str) -> Result<(), Failure> {
 /// Shows a failure that nobody has shown yet, and gives its exit code.
 fn tell(failure: ToldFailure, output: Output) -> u8 {
     if let Some(failure) = failure.untold {
+        let to_people = || writeln!(io::stderr(), "{}", report::explain(&failure, WORDING, ""));
         let _ = match output {
-            Output::Json => writeln!(io::stdout(), "{}", report::result_line(&failure, WORDING)),
-            Output::Text | Output::Csv => {
-                writeln!(io::stderr(), "{}", report::explain(&failure, WORDING, ""))
+            // Perhaps that it cannot be written is the failure.
+            Output::Json => {
+                writeln!(io::stdout(), "{}", report::result_line(&failure, WORDING)).or_else(|_| to_people())
             }
+            Output::Text | Output::Csv => to_people(),
         };
     }
     exit::code(failure.code)

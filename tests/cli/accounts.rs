@@ -274,6 +274,24 @@ fn a_clients_secret_goes_into_a_new_private_file_if_that_is_wanted() {
     Ended::of(command.env("PARTICLE_ACCESS_TOKEN", token.trim_end())).with_code(21).saying("a user's token");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_client_that_could_not_be_told_is_named() {
+    let desk = Desk::new();
+    for args in [&[][..], &["--output", "json"], &["--secret-file", "secret"]] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut command = desk.bare(&[&["clients", "create", "line 1", "--product", "1319"], args].concat());
+        let ended = Ended::of(command.env("PARTICLE_ACCESS_TOKEN", &desk.info.user_token).stdout(full));
+        let listed =
+            desk.run_as_user(&["clients", "list", "--columns", "id", "--output", "csv"]).with_code(0);
+        let ended = ended.with_code(1).saying("standard output cannot be written");
+        let named =
+            |id: &str| ended.stderr.contains(&format!("`provision clients delete {id} --product 1319`"));
+        assert!(listed.stdout.lines().any(named), "{ended:?} {listed:?}");
+        assert!(desk.cloud.secrets().iter().all(|secret| !ended.stderr.contains(secret)), "{ended:?}");
+    }
+}
+
 #[test]
 fn customers_are_listed_through_all_pages_once_a_device_is_theirs() {
     let desk = Desk::new();
