@@ -19,6 +19,11 @@ impl Deadline {
         Self { name, allowed, at: Instant::now() + allowed }
     }
 
+    /// How long has been waited; what does not count is left out where the deadline was put off for that.
+    pub fn passed(&self) -> Duration {
+        self.allowed.saturating_sub(self.left())
+    }
+
     /// What is left of it; zero when it has passed.
     pub fn left(&self) -> Duration {
         self.at.saturating_duration_since(Instant::now())

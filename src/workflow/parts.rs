@@ -10,7 +10,7 @@ use super::{
     Job, Journal, Owner, Policy,
     run::{
         Desk, conduct, hand_over, late_membership, prepare as prepare_code, prepare_for_anybody, present,
-        reach,
+        reach, verify as verify_owner,
     },
     steps::Ended,
 };
@@ -107,16 +107,15 @@ pub async fn verify(
             let detail = "the ticket does not name a device: deliver it first";
             return Err(Failure::new(FailureCode::Configuration, detail).into());
         }
+        let mut late = false;
         if let Owner::Customer { product, .. } = &job.owner {
             steps.sign_in().await?;
             steps.check_product(product).await?;
-            if !ticket.imported {
-                late_membership(steps).await?;
-            }
+            late = !ticket.imported && late_membership(steps).await?;
         } else {
             steps.have_user_token().await?;
         }
-        steps.verify(None).await?;
+        verify_owner(steps, None, late).await?;
         steps.settle().await?;
         Ok(steps.summary(Part::Whole, None, false))
     })

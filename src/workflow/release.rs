@@ -142,7 +142,8 @@ pub(super) async fn turns_right(
             return Ok(());
         }
         if deadline.left() <= pause {
-            let detail = format!("after {} s the cloud still shows {still}", deadline.allowed.as_secs());
+            let seconds = deadline.passed().as_secs_f64().round();
+            let detail = format!("after {seconds} s the cloud still shows {still}");
             return Err(Failure::new(FailureCode::NotVerified, detail));
         }
         sleep(pause).await;

@@ -24,6 +24,9 @@ use crate::{
     },
 };
 
+/// What to do about a board that came into the product only after it had its code, and is not claimed.
+const SHOWN_TOO_EARLY: &str = "look at the status LED. Breathing cyan: it is online, and has likely shown its claim code before it was imported, in vain: give it another one, with its id named from the start (--device-id). Anything else: it is not online yet; run this again when it is";
+
 /// Whose the device shall be.
 #[derive(Debug, Clone)]
 pub enum Owner {
@@ -154,9 +157,11 @@ async fn provision<'d>(
         // The device was reached, so the computer may have to go back again.
         steps.was_away.store(false, Ordering::Relaxed);
         // What could not be done before the id was known. Otherwise it is so already.
-        Box::pin(late_membership(steps)).await?;
+        let late = Box::pin(late_membership(steps)).await?;
+        Box::pin(verify(steps, Some(device), late)).await?;
+    } else {
+        Box::pin(steps.verify(Some(device))).await?;
     }
-    Box::pin(steps.verify(Some(device))).await?;
     steps.settle().await?;
     Ok(steps.summary(Part::Whole, identity.firmware, false))
 }
@@ -284,17 +289,33 @@ pub(super) async fn prepare_for_anybody(steps: &Steps<'_>) -> Result<Option<Clai
     }
 }
 
-/// The device's place in the product, for a device whose id became known only while it got its code.
-pub(super) async fn late_membership(steps: &Steps<'_>) -> Result<(), Ended> {
+/// The device's place in the product, for a device whose id became known only while it got its code. Says
+/// whether it was not there before.
+pub(super) async fn late_membership(steps: &Steps<'_>) -> Result<bool, Ended> {
     match &steps.job.owner {
         Owner::Customer { product, customer } if !steps.is_member() => {
             match steps.check_device(product, customer).await {
-                Ok(record) => steps.import(product, record).await,
+                Ok(record) => steps.import(product, record).await.map(|()| true),
                 // It was quicker than we.
-                Err(Ended::Already(_)) => Ok(()),
+                Err(Ended::Already(_)) => Ok(false),
                 Err(failed) => Err(failed),
             }
         }
-        _ => Ok(()),
+        _ => Ok(false),
     }
+}
+
+/// Waits for the owner in the cloud's record, of a board that may have been imported late.
+pub(super) async fn verify(
+    steps: &Steps<'_>,
+    device: Option<&mut dyn SetupDevice>,
+    late: bool,
+) -> Result<(), Ended> {
+    let verified = steps.verify(device).await;
+    verified.map_err(|ended| match ended {
+        Ended::Failed(failure) if late && failure.code == FailureCode::NotVerified => {
+            Ended::Failed(Failure { next: Some(SHOWN_TOO_EARLY.into()), ..failure })
+        }
+        ended => ended,
+    })
 }

@@ -811,7 +811,7 @@ impl Steps<'_> {
     }
 
     fn not_verified(&self, board: &Board, record: Option<DeviceRecord>, deadline: Deadline) -> Failure {
-        let seconds = deadline.allowed.as_secs();
+        let seconds = deadline.passed().as_secs_f64().round();
         let Some(record) = record else {
             let detail = format!("after {seconds} s the cloud still does not show device {}", board.id);
             return Failure::new(FailureCode::NotVerified, detail);

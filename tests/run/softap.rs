@@ -227,3 +227,19 @@ async fn a_ticket_that_could_not_be_kept_is_not_prepared() {
     assert!(ended.stderr.contains("/no/such/place/ticket.json cannot be written"), "{}", ended.stderr);
     assert_eq!(bench.requests(), [""; 0]);
 }
+
+#[tokio::test]
+async fn a_board_that_was_imported_after_it_had_its_code_is_told_as_such_when_it_is_not_claimed() {
+    let bench = Bench::new().await;
+    let claim_delay = Duration::from_secs(3600);
+    let photon = bench.plug(PhotonConfig { wifi_known: true, claim_delay, ..board(&bench) });
+    let (ticket, address) = (bench.home().join("ticket.json"), photon.softap_http().unwrap().to_string());
+    bench.provision().with(&["prepare", "--out"]).with(&[&ticket]).ended().await.passes();
+    let deliver = bench.provision().with(&["deliver", "--softap", &address]).with(&[&ticket]);
+    deliver.ended().await.passes();
+    is_online(&photon).await;
+    let verify = bench.provision().with(&["verify", "--timeout", "1s"]).with(&[&ticket]).json();
+    let ended = verify.ended().await.fails_with(30, "not-verified");
+    let hint = ended.result()["error"]["hint"].as_str().unwrap_or_default().to_owned();
+    assert!(hint.contains("before it was imported") && hint.contains("--device-id"), "{hint}");
+}
