@@ -351,24 +351,37 @@ impl Settings {
         self.customer.as_ref().map(|setting| &setting.value).ok_or_else(|| CUSTOMER.missing())
     }
 
-    /// What to sign in with: the token or the client, whichever was given closer to the command; a
-    /// token where both were. A client's missing secret is asked for.
+    /// Whether the client signs in, and not the token: whichever was given closer to the command; the token
+    /// where both were.
+    pub fn client_signs_in(&self) -> bool {
+        let Some(token) = &self.access_token else { return true };
+        self.client_id.as_ref().is_some_and(|id| token.source.rank() < id.source.rank())
+    }
+
+    /// What to sign in with. A client's missing secret is asked for.
     pub fn need_credentials(&self, secrets: &mut SecretReader) -> Result<Credentials, Failure> {
-        match (&self.access_token, &self.client_id) {
-            (Some(token), Some(id)) if token.source.rank() < id.source.rank() => self.client(id, secrets),
-            (Some(token), _) => Ok(Credentials::Token(token.value.clone())),
-            (None, Some(id)) => self.client(id, secrets),
-            (None, None) => Err(CLIENT_ID.missing()),
+        match self.access_token.as_ref().filter(|_| !self.client_signs_in()) {
+            Some(token) => Ok(Credentials::Token(token.value.clone())),
+            None => {
+                let (id, secret) = self.need_client(secrets)?;
+                Ok(Credentials::Client { id, secret })
+            }
         }
     }
 
     /// The OAuth client's id and secret, for a command that no token can do. A missing secret is asked for.
     pub fn need_client(&self, secrets: &mut SecretReader) -> Result<(String, SecretString), Failure> {
-        let id = self.client_id.as_ref().ok_or_else(|| CLIENT_ID.missing())?;
-        match self.client(id, secrets)? {
-            Credentials::Client { id, secret } => Ok((id, secret)),
-            Credentials::Token(_) => Err(CLIENT_ID.missing()),
-        }
+        let id = self.need_client_id()?.to_owned();
+        let secret = match &self.client_secret {
+            Some(secret) => secret.value.clone(),
+            None => secrets.ask(CLIENT_SECRET.what, &CLIENT_SECRET.how())?,
+        };
+        Ok((id, secret))
+    }
+
+    /// The OAuth client's id, for a command that needs no more of it.
+    pub fn need_client_id(&self) -> Result<&str, Failure> {
+        self.client_id.as_ref().map(|id| &*id.value).ok_or_else(|| CLIENT_ID.missing())
     }
 
     /// The access token, for a command that acts for a developer. A missing one is asked for.
@@ -380,14 +393,6 @@ impl Settings {
                 secrets.ask(ACCESS_TOKEN.what, &how)
             }
         }
-    }
-
-    fn client(&self, id: &Setting<String>, secrets: &mut SecretReader) -> Result<Credentials, Failure> {
-        let secret = match &self.client_secret {
-            Some(secret) => secret.value.clone(),
-            None => secrets.ask(CLIENT_SECRET.what, &CLIENT_SECRET.how())?,
-        };
-        Ok(Credentials::Client { id: id.value.clone(), secret })
     }
 }
 

@@ -11,11 +11,11 @@ use super::{
     root::{Output, until_interrupted},
     run::{ToldFailure, show_warnings},
     secrets::{SecretReader, SecretSource},
-    settings::{SettingsArgs, Source, secret_source},
+    settings::{Settings, SettingsArgs, Source, secret_source},
     sign_in::{Access, As, soon},
 };
 use crate::{
-    cloud::{AccessToken, LoginStore, TokenInfo},
+    cloud::{AccessToken, LoginStore, TokenInfo, kept_token},
     model::{Customer, Failure, Invalid},
 };
 
@@ -103,10 +103,13 @@ pub fn run(args: &Args, output: Output) -> Result<(), ToldFailure> {
         }
         TokenCommand::Revoke(args) => {
             let given = given(args.token_file.as_ref())?;
-            let who = if given.is_some() { As::Nobody } else { As::Product };
-            let access = Access::new(&args.settings, |_| who)?;
-            let customer = access.settings.named_customer()?;
-            until_interrupted(async || Ok(revoke(&access, given, customer, args.confirm, output).await?))
+            // What is kept is signed for with itself: neither the client's secret nor another token is needed.
+            let is_kept =
+                |settings: &Settings| args.settings.customer.is_some() || settings.client_signs_in();
+            let access = Access::new(&args.settings, |settings| {
+                if given.is_some() || is_kept(settings) { As::Nobody } else { As::User }
+            })?;
+            until_interrupted(async || Ok(revoke(&access, given, args.confirm, output).await?))
         }
     }
 }
@@ -131,34 +134,37 @@ pub(super) async fn create(
 async fn revoke(
     access: &Access,
     given: Option<AccessToken>,
-    customer: Option<Customer>,
     confirm: ConfirmArgs,
     output: Output,
 ) -> Result<(), Failure> {
     let Access { cloud, settings } = access;
-    let source = settings.access_token.as_ref().map(|token| &token.source);
-    let users = cloud.user_token().filter(|_| given.is_none() && customer.is_none() && !cloud.has_client());
-    let was_valid = if let Some(token) = given.as_ref().or(users) {
-        let which = match source.filter(|_| given.is_none()) {
-            Some(source) => format!("the token of {source}"),
-            None => "the token".into(),
-        };
-        confirm.confirm(&format!("This revokes {which}, at once and for good")).await?;
+    let cache_dir = Directories::of(&Environment::of_process()).cache_dir;
+    let ask = async |what: &str| confirm.confirm(&format!("This revokes {what}, at once and for good")).await;
+    let was_valid = if let Some(token) = &given {
+        ask("the token").await?;
+        Some(cloud.revoke_token(token, soon()).await?)
+    } else if let (Some(token), Some(setting)) = (cloud.user_token(), &settings.access_token) {
+        ask(&format!("the token of {}", setting.source)).await?;
         let was_valid = cloud.revoke_token(token, soon()).await?;
-        if given.is_none()
-            && source == Some(&Source::Login)
-            && let Some(cache_dir) = Directories::of(&Environment::of_process()).cache_dir
+        if setting.source == Source::Login
+            && let Some(cache_dir) = cache_dir
         {
             LoginStore::new(&cache_dir, cloud.api_url()).remove()?;
         }
         Some(was_valid)
     } else {
+        let (id, customer) = (settings.need_client_id()?, settings.named_customer()?);
         let whose =
             customer.as_ref().map_or("the OAuth client".into(), |customer| format!("customer {customer}"));
-        confirm
-            .confirm(&format!("This revokes the token that is kept for {whose}, at once and for good"))
-            .await?;
-        cloud.revoke_kept_token(customer.as_ref(), soon()).await?
+        ask(&format!("the token that is kept for {whose}")).await?;
+        match cache_dir.and_then(|dir| kept_token(&dir, cloud.api_url(), id, customer.as_ref())) {
+            Some(kept) => {
+                let was_valid = cloud.revoke_token(&kept.token, soon()).await?;
+                kept.forget();
+                Some(was_valid)
+            }
+            None => None,
+        }
     };
     let words = match was_valid {
         Some(true) => "revoked",

@@ -211,24 +211,6 @@ impl Cloud {
         }
     }
 
-    /// Revokes and forgets the token that is kept for the OAuth client, or for one of its customers. Says
-    /// whether it was still valid; nothing where none is kept.
-    ///
-    /// # Errors
-    ///
-    /// What can go wrong in any call; the token is kept then.
-    pub async fn revoke_kept_token(
-        &self,
-        customer: Option<&Customer>,
-        deadline: Deadline,
-    ) -> Result<Option<bool>, CloudError> {
-        let subject = customer.map_or(Subject::Product, Subject::Existing).key();
-        let Some(token) = self.shared.tokens.kept(&subject, deadline).await else { return Ok(None) };
-        let was_valid = self.revoke_token(&token, deadline).await?;
-        self.shared.tokens.forget(&subject, &token, deadline).await;
-        Ok(Some(was_valid))
-    }
-
     pub(super) async fn sign_in(&self, deadline: Deadline) -> Result<AccessToken, CloudError> {
         self.sign_in_for(None, deadline).await
     }
@@ -307,7 +289,6 @@ mod tests {
         assert!(server.seen()[0].head.contains("Bearer an-old-token-1"));
         server.expect(&format!("DELETE {CURRENT}"), 401, r#"{"error":"invalid_token"}"#);
         assert!(!cloud.revoke_token(&token, soon()).await.unwrap());
-        assert_eq!(client_cloud(&server).revoke_kept_token(None, soon()).await.unwrap(), None);
     }
 
     #[tokio::test]

@@ -97,11 +97,6 @@ impl Cloud {
         Self { shared: self.shared.clone(), listener: Some(Arc::new(listener)) }
     }
 
-    /// Whether it has an OAuth client to sign in with.
-    pub fn has_client(&self) -> bool {
-        self.shared.client.is_some()
-    }
-
     /// Where the API is.
     pub fn api_url(&self) -> &ApiUrl {
         &self.shared.api_url

@@ -124,5 +124,5 @@ pub use products::Product;
 pub use reqwest::Method;
 pub use roots::RootCertificates;
 pub use sign_in_guard::RefusedSignIns;
-pub use token_store::{KeptToken, kept_tokens};
+pub use token_store::{KeptToken, kept_token, kept_tokens};
 pub use trace::TRACE_TARGET;

@@ -10,7 +10,8 @@ use std::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
-use super::{AccessToken, ApiUrl};
+use super::{AccessToken, ApiUrl, auth::Subject};
+use crate::model::Customer;
 
 /// The directory `tokens` of the cache. A cache that cannot be used is worth a warning, not a failure.
 #[derive(Debug, Clone)]
@@ -97,6 +98,18 @@ impl KeptToken {
             tracing::warn!(%error, "a token could not be taken out of the cache");
         }
     }
+}
+
+/// The token that is kept for an OAuth client, or for one of its customers, if it still lives.
+pub fn kept_token(
+    cache_dir: &Path,
+    api_url: &ApiUrl,
+    client_id: &str,
+    customer: Option<&Customer>,
+) -> Option<KeptToken> {
+    let store = TokenStore::new(cache_dir, api_url, client_id);
+    let subject = customer.map_or(Subject::Product, Subject::Existing).key();
+    Some(KeptToken { token: store.load(&subject)?, path: store.path(&subject) })
 }
 
 /// All tokens that are kept for this API and still live, whichever client they were got with.
