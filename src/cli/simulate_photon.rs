@@ -2,11 +2,12 @@
 
 use std::{io::BufRead, net::SocketAddr, path::PathBuf, time::Duration};
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use serde_json::json;
 use tokio::sync::mpsc;
 use url::Url;
 
-use super::announce::announce;
+use super::{announce::announce, wifi::bytes};
 use crate::{
     cloud::RootCertificates,
     model::{DeviceId, Failure, FailureCode, FirmwareVersion, Platform},
@@ -59,7 +60,7 @@ pub struct Args {
     #[arg(long, value_name = "SN")]
     serial_number: Option<String>,
     /// A network in its reach, SSID:WPA2_AES[:CHANNEL[:RSSI[:PASSPHRASE]]]; repeatable
-    #[arg(long, value_name = "NETWORK")]
+    #[arg(long, value_name = "NETWORK", value_parser = network())]
     network: Vec<Network>,
     /// From the end of listening mode to being online
     #[arg(long, value_name = "MS", default_value_t = 5)]
@@ -164,6 +165,11 @@ fn config(args: Args) -> Result<PhotonConfig, Failure> {
     })
 }
 
+/// Its name is bytes of any kind, as they stand in the argument or as `%XX`.
+fn network() -> impl TypedValueParser<Value = Network> {
+    OsStringValueParser::new().try_map(|text| Network::parse(bytes(text)))
+}
+
 fn read_roots(path: &str) -> Result<RootCertificates, String> {
     let pem = std::fs::read(path).map_err(|error| error.to_string())?;
     RootCertificates::from_pem(&pem).map_err(|invalid| invalid.to_string())
@@ -210,6 +216,8 @@ fn lines_of_stdin() -> mpsc::UnboundedReceiver<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+
     use clap::Parser;
 
     use super::*;
@@ -222,6 +230,13 @@ mod tests {
 
     fn parse(text: &str) -> Result<PhotonConfig, clap::Error> {
         Top::try_parse_from(text.split(' ')).map(|top| config(top.args).unwrap())
+    }
+
+    #[test]
+    fn a_networks_name_may_be_bytes_of_any_kind() {
+        let network = OsStr::from_bytes(b"caf\xe9:NONE");
+        let top = Top::try_parse_from([OsStr::new("photon"), OsStr::new("--network"), network]).unwrap();
+        assert_eq!(config(top.args).unwrap().networks[0].ssid, b"caf\xe9");
     }
 
     #[test]

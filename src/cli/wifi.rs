@@ -113,12 +113,12 @@ pub fn ssid() -> impl TypedValueParser<Value = Ssid> {
 }
 
 #[cfg(unix)]
-fn bytes(name: OsString) -> Vec<u8> {
+pub(super) fn bytes(name: OsString) -> Vec<u8> {
     std::os::unix::ffi::OsStringExt::into_vec(name)
 }
 
 #[cfg(not(unix))]
-fn bytes(name: OsString) -> Vec<u8> {
+pub(super) fn bytes(name: OsString) -> Vec<u8> {
     name.to_string_lossy().into_owned().into_bytes()
 }
 

@@ -80,54 +80,68 @@ impl fmt::Debug for Network {
     }
 }
 
-impl FromStr for Network {
-    type Err = Invalid;
-
-    /// `SSID:WPA2_AES[:CHANNEL[:RSSI[:PASSPHRASE]]]`, the security as in Particle's own Wi-Fi files; a
-    /// bare `WPA`, `WPA2` or `WEP` is a network whose cipher the scan does not tell. `%XX` in SSID or
-    /// pass phrase is a byte.
-    fn from_str(text: &str) -> Result<Self, Invalid> {
+impl Network {
+    /// Reads `SSID:WPA2_AES[:CHANNEL[:RSSI[:PASSPHRASE]]]`, the security as in Particle's own Wi-Fi files; a
+    /// bare `WPA`, `WPA2` or `WEP` is a network whose cipher the scan does not tell. SSID and pass phrase are
+    /// bytes of any kind, and `%XX` in them is a byte.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub fn parse(text: impl AsRef<[u8]>) -> Result<Self, Invalid> {
         let invalid = |why: &str| Invalid { what: "a network", why: why.into() };
-        let mut parts = text.splitn(5, ':');
+        let mut parts = text.as_ref().splitn(5, |byte| *byte == b':');
         let ssid = unescape(parts.next().unwrap_or_default()).ok_or_else(|| invalid("has %XX for a byte"))?;
         if ssid.is_empty() || ssid.len() > 32 || ssid.contains(&0) {
             return Err(invalid("has an SSID of 1 to 32 bytes without NUL"));
         }
         let (security, cipher) = match parts.next().unwrap_or_default() {
-            "NONE" => (Security::Open, None),
-            "WEP" => (Security::Wep, None),
-            "WPA" => (Security::Wpa, None),
-            "WPA_AES" => (Security::Wpa, Some(Cipher::Aes)),
-            "WPA_TKIP" => (Security::Wpa, Some(Cipher::Tkip)),
-            "WPA_AES+TKIP" => (Security::Wpa, Some(Cipher::AesTkip)),
-            "WPA2" => (Security::Wpa2, None),
-            "WPA2_AES" => (Security::Wpa2, Some(Cipher::Aes)),
-            "WPA2_TKIP" => (Security::Wpa2, Some(Cipher::Tkip)),
-            "WPA2_AES+TKIP" => (Security::Wpa2, Some(Cipher::AesTkip)),
-            "WPA_802.1x" => (Security::WpaEnt, Some(Cipher::Aes)),
-            "WPA2_802.1x" => (Security::Wpa2Ent, Some(Cipher::Aes)),
+            b"NONE" => (Security::Open, None),
+            b"WEP" => (Security::Wep, None),
+            b"WPA" => (Security::Wpa, None),
+            b"WPA_AES" => (Security::Wpa, Some(Cipher::Aes)),
+            b"WPA_TKIP" => (Security::Wpa, Some(Cipher::Tkip)),
+            b"WPA_AES+TKIP" => (Security::Wpa, Some(Cipher::AesTkip)),
+            b"WPA2" => (Security::Wpa2, None),
+            b"WPA2_AES" => (Security::Wpa2, Some(Cipher::Aes)),
+            b"WPA2_TKIP" => (Security::Wpa2, Some(Cipher::Tkip)),
+            b"WPA2_AES+TKIP" => (Security::Wpa2, Some(Cipher::AesTkip)),
+            b"WPA_802.1x" => (Security::WpaEnt, Some(Cipher::Aes)),
+            b"WPA2_802.1x" => (Security::Wpa2Ent, Some(Cipher::Aes)),
             _ => return Err(invalid("looks like SSID:WPA2_AES:6:-52, with NONE, WEP, WPA… or WPA2…")),
         };
-        let channel = parts.next().unwrap_or("6").parse();
-        let rssi = parts.next().unwrap_or("-50").parse();
+        let channel = number(parts.next().unwrap_or(b"6"));
+        let rssi = number(parts.next().unwrap_or(b"-50"));
         let passphrase = parts.next().map(|p| unescape(p).ok_or_else(|| invalid("has %XX for a byte")));
         Ok(Self {
             ssid,
             security,
             cipher,
-            channel: channel.map_err(|_| invalid("has a channel from 0 to 255"))?,
-            rssi: rssi.map_err(|_| invalid("has a signal strength in dBm, such as -52"))?,
+            channel: channel.ok_or_else(|| invalid("has a channel from 0 to 255"))?,
+            rssi: rssi.ok_or_else(|| invalid("has a signal strength in dBm, such as -52"))?,
             passphrase: passphrase.transpose()?,
         })
     }
 }
 
-fn unescape(text: &str) -> Option<Vec<u8>> {
+impl FromStr for Network {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        Self::parse(text)
+    }
+}
+
+fn number<N: FromStr>(text: &[u8]) -> Option<N> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+fn unescape(text: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::new();
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
+    let mut rest = text.iter();
+    while let Some(&byte) = rest.next() {
         out.push(if byte == b'%' {
-            let digit = |b: Option<u8>| char::from(b?).to_digit(16);
+            let digit = |b: Option<&u8>| char::from(*b?).to_digit(16);
             u8::try_from(digit(rest.next())? * 16 + digit(rest.next())?).ok()?
         } else {
             byte
@@ -154,6 +168,13 @@ mod tests {
         assert_eq!((n.channel, n.rssi), (11, -71));
         assert_eq!(n.passphrase.as_deref(), Some(&b"a:b%"[..]));
         assert!(!format!("{n:?}").contains("a:b"));
+    }
+
+    #[test]
+    fn a_name_and_a_pass_phrase_may_be_bytes_of_any_kind() {
+        let n = Network::parse(b"caf\xe9:WPA2_AES:6:-50:\xff\xfe%00").unwrap();
+        assert_eq!((n.ssid, n.passphrase), (b"caf\xe9".to_vec(), Some(b"\xff\xfe\0".to_vec())));
+        assert!(Network::parse(b"a:\xff").is_err() && Network::parse(b"a:NONE:\xff").is_err());
     }
 
     #[test]
