@@ -128,7 +128,7 @@ impl Guarded {
     fn find_in(&self, view: &View, decodings: usize, found: &mut Vec<Range<usize>>) {
         self.find_plain(&view.bytes, |range| found.push(view.origin(range.start)..view.origin(range.end)));
         // One by one, as what is a sign of the one coding may be a plain one in the other.
-        for coding in [b'%', b'\\'] {
+        for coding in [b'%', b'\\', b'&'] {
             if decodings > 0
                 && let Some(decoded) = view.decoded(coding)
             {
@@ -174,8 +174,8 @@ fn place(first: u8, second: u8) -> (usize, u64) {
 }
 
 /// As it is, with a form's blanks, in hex, and what is certain of its base64 wherever in a text it
-/// stands, as in HTTP Basic. Percent-encoding and JSON's escapes are undone in the text instead: there
-/// are too many ways to write them.
+/// stands, as in HTTP Basic. Percent-encoding, JSON's escapes and HTML's entities are undone in the text
+/// instead: there are too many ways to write them.
 fn forms(secret: &Bytes) -> Vec<Bytes> {
     let mut forms = vec![secret.clone()];
     if secret.contains(&b' ') {
@@ -223,6 +223,7 @@ impl View<'_> {
             let undone = match &text[at..] {
                 [first, ..] if *first != sign => None,
                 [b'%', rest @ ..] => byte(rest, &mut utf8).map(|bytes| (bytes, 3)),
+                [b'&', rest @ ..] => entity(rest, &mut utf8),
                 rest => unescape(&rest[1..], &mut utf8),
             };
             changed |= undone.is_some();
@@ -277,6 +278,24 @@ fn unescape_unicode<'a>(rest: &[u8], utf8: &'a mut [u8; 4]) -> Option<(&'a [u8],
     let text: &str = char::from_u32(code)?.encode_utf8(utf8);
     let bytes = text.len();
     Some((&utf8[..bytes], length))
+}
+
+/// What an entity of HTML or XML means, without its `&`, and how long it is with it: the five that such
+/// texts must escape, and characters by their numbers.
+fn entity<'a>(rest: &[u8], utf8: &'a mut [u8; 4]) -> Option<(&'a [u8], usize)> {
+    let end = rest.iter().take(9).position(|&b| b == b';')?;
+    let code = match &rest[..end] {
+        b"amp" => '&'.into(),
+        b"lt" => '<'.into(),
+        b"gt" => '>'.into(),
+        b"quot" => '"'.into(),
+        b"apos" => '\''.into(),
+        [b'#', b'x' | b'X', digits @ ..] => number(digits, digits.len())?,
+        [b'#', digits @ ..] => std::str::from_utf8(digits).ok()?.parse().ok()?,
+        _ => return None,
+    };
+    let bytes = char::from_u32(code)?.encode_utf8(utf8).len();
+    Some((&utf8[..bytes], end + 2))
 }
 
 /// So many hexadecimal digits.

@@ -3,8 +3,8 @@
 //! Secrets are types that cannot be printed. But the cloud echoes tokens in error texts, devices
 //! print claim codes in their logs, and other people's libraries log what they like. So every
 //! secret that the process comes to hold is [`guard`]ed once, and every text on its way out is
-//! [`redact`]ed: of the secrets themselves, also percent-encoded, escaped, in hex or in base64, and of
-//! what looks like one or is called one.
+//! [`redact`]ed: of the secrets themselves, also percent-encoded, escaped, in HTML's entities, in hex or
+//! in base64, and of what looks like one or is called one.
 
 use std::{borrow::Cow, ops::Range, sync::RwLock};
 
@@ -392,6 +392,21 @@ mod tests {
         text.bytes().enumerate().map(encode).collect()
     }
 
+    /// As HTML has it, some characters by their numbers.
+    fn html(text: &str, which: &[bool]) -> String {
+        let escape = |(n, c): (usize, char)| match (c, which[n % which.len()]) {
+            ('&', false) => "&amp;".into(),
+            ('<', false) => "&lt;".into(),
+            ('>', false) => "&gt;".into(),
+            ('"', false) => "&quot;".into(),
+            ('\'', false) => "&#39;".into(),
+            (c, true) if n % 2 == 0 => format!("&#{};", u32::from(c)),
+            (c, true) => format!("&#x{:x};", u32::from(c)),
+            (c, false) => c.into(),
+        };
+        text.chars().enumerate().map(escape).collect()
+    }
+
     proptest! {
         #[test]
         fn no_form_of_a_secret_gets_through(
@@ -418,6 +433,8 @@ mod tests {
                 form,
                 percent(&secret, &which),
                 json(&percent(&secret, &which)),
+                html(&secret, &which),
+                json(&html(&secret, &which)),
                 base16ct::lower::encode_string(secret.as_bytes()),
                 base16ct::upper::encode_string(secret.as_bytes()),
                 secret.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect(),
@@ -434,7 +451,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_panics_and_twice_is_as_good_as_once(text in "\\PC{0,80}", odd in r#"[\\u{}x%"=:0-9a-fé tokensecret]{0,80}"#) {
+        fn no_text_panics_and_twice_is_as_good_as_once(text in "\\PC{0,80}", odd in r#"[\\u{}x%"=:&#;0-9a-fé tokensecret]{0,80}"#) {
             for text in [text, odd] {
                 let once = redact(&text).into_owned();
                 prop_assert_eq!(redact(&once).into_owned(), once.clone());
