@@ -62,7 +62,7 @@ pub fn hint(failure: &Failure) -> String {
         return next.clone();
     }
     match failure.code {
-        F::Configuration => "mend what is named above; --help of the command tells how each value is given",
+        F::Configuration => "mend that, and run this again: --help of the command tells how each value is given",
         F::NoDevice => {
             "plug the board in with a cable that carries data (some only charge), and look at `provision list`; a board that blinks yellow is in DFU mode and has no serial port: press RESET"
         }

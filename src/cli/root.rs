@@ -1,6 +1,7 @@
 //! The command tree, and what each command's end means for the process.
 
 use std::{
+    ffi::OsString,
     io::{self, Write},
     path::PathBuf,
 };
@@ -140,7 +141,13 @@ pub fn main() -> u8 {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
-            return if error.use_stderr() { exit::USAGE } else { exit::OK };
+            if !error.use_stderr() {
+                return exit::OK;
+            }
+            if asks_for_json(std::env::args_os().skip(1)) {
+                let _ = writeln!(io::stdout(), "{}", report::result_line(&misused(&error), WORDING));
+            }
+            return exit::USAGE;
         }
     };
     let output = cli.global.output;
@@ -151,6 +158,21 @@ pub fn main() -> u8 {
     };
     logging::start(cli.global.verbose, trace);
     dispatch(cli).map_or_else(|failure| tell(failure, output), |()| exit::OK)
+}
+
+/// Whether a command line that is not understood asks for JSON all the same.
+fn asks_for_json(args: impl Iterator<Item = OsString>) -> bool {
+    let args: Vec<_> = args.collect();
+    args.iter().any(|arg| arg == "--output=json")
+        || args.windows(2).any(|pair| pair[0] == "--output" && pair[1] == "json")
+}
+
+/// What is wrong with the arguments, without the usage that follows it.
+fn misused(error: &clap::Error) -> Failure {
+    let text = error.to_string();
+    let what = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+    let what = what.split_whitespace().collect::<Vec<_>>().join(" ");
+    Failure::configuration(what, "mend the arguments: --help of the command tells what it takes")
 }
 
 fn dispatch(cli: Cli) -> Result<(), ToldFailure> {

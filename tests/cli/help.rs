@@ -103,3 +103,17 @@ fn what_is_not_known_is_a_usage_error_on_standard_error() {
         assert_eq!(ended.stdout, "", "{args:?}");
     }
 }
+
+#[test]
+fn a_usage_error_is_a_result_too_where_json_is_asked_for() {
+    for (args, said) in [
+        (&["run", "--nonsense", "--output", "json"][..], "unexpected argument '--nonsense' found"),
+        (&["devices", "show", "3b00", "--output=json"], "24 hexadecimal digits"),
+        (&["simulate", "--output", "json"], "requires a subcommand"),
+    ] {
+        let result = Home::new().provision(args).with_code(2).result();
+        let error = &result["error"];
+        assert_eq!((&result["exit_code"], &error["code"]), (&2.into(), &"configuration".into()));
+        assert!(error["message"].as_str().is_some_and(|message| message.contains(said)), "{error}");
+    }
+}
