@@ -24,7 +24,7 @@ use super::{
     settings::{Setting, SettingsArgs, plain_text},
 };
 use crate::{
-    cloud::Listed,
+    cloud::{ApiUrl, Listed},
     model::{CustomerTemplate, Failure, Invalid, ProductRef, clean},
 };
 
@@ -129,9 +129,9 @@ type Question = (&'static str, &'static str, fn(&str) -> Result<(), Invalid>);
 fn questions(api_url: Option<&str>) -> Result<Vec<(&'static str, SecretString)>, Failure> {
     let mut profile: Vec<(&'static str, SecretString)> = Vec::new();
     if let Some(api_url) = api_url {
-        let url = super::settings::api_url(api_url)
+        let url = ApiUrl::parse(api_url)
             .map_err(|e| Failure::configuration(format!("--api-url: {e}"), "mend --api-url"))?;
-        profile.push(("api_url", url.into()));
+        profile.push(("api_url", url.to_string().into()));
     }
     let asked: [Question; 3] = [
         ("product", "product, by number or slug (empty for none)", |text| ProductRef::parse(text).map(drop)),

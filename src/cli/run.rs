@@ -11,12 +11,13 @@ use super::{
     ledger::LedgerArgs,
     secrets::SecretReader,
     settings::{Settings, SettingsArgs, parse_duration},
+    sign_in::{self, As},
     signals::Signals,
     wifi::{Wanted, WifiArgs, choose},
     wire::WireArgs,
 };
 use crate::{
-    cloud::{ApiUrl, Cloud, CloudError, CloudSettings, OAuthClient},
+    cloud::{Cloud, CloudError},
     device::SetupDevice,
     model::{Events, Failure, FailureCode, clean},
     record::{Ledger, Recording},
@@ -209,18 +210,11 @@ pub fn cloud(
     secrets: &mut SecretReader,
     directories: Directories,
 ) -> Result<Cloud, Failure> {
-    let (client, user_token) = match owner {
-        Owner::Customer { .. } => {
-            let (id, secret) = settings.need_client(secrets)?;
-            (Some(OAuthClient { id, secret }), None)
-        }
-        Owner::Developer => (None, Some(settings.need_access_token(secrets)?)),
+    let who = match owner {
+        Owner::Customer { .. } => As::Client,
+        Owner::Developer => As::User,
     };
-    let api_url = ApiUrl::parse(&settings.api_url.value)
-        .map_err(|e| Failure::new(FailureCode::Configuration, e.to_string()))?;
-    let (cache_dir, roots) =
-        (directories.cache_dir, settings.roots.as_ref().map(|roots| roots.value.clone()));
-    Ok(Cloud::new(CloudSettings { api_url, client, user_token, cache_dir, roots })?)
+    sign_in::cloud(who, settings, secrets, directories)
 }
 
 /// A failure that may have been shown already.

@@ -13,7 +13,6 @@ use std::{
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use secrecy::SecretString;
-use url::{Host, Url};
 
 use super::{
     environment::{Directories, Environment},
@@ -27,7 +26,6 @@ use crate::{
 };
 
 const HEADING: &str = "Settings (flags, then environment, then config file)";
-const API_URL: &str = "https://api.particle.io";
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -229,8 +227,8 @@ pub(super) fn secret_source() -> impl TypedValueParser<Value = SecretSource> {
 /// What a command that talks to the cloud works with.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Where the cloud is, without a slash at its end. Plain http only to this computer.
-    pub api_url: Setting<String>,
+    /// Where the cloud is.
+    pub api_url: Setting<ApiUrl>,
     /// Authorities to trust besides those that the computer trusts anyway.
     pub roots: Option<Setting<RootCertificates>>,
     /// The product.
@@ -270,9 +268,10 @@ impl SettingsArgs {
         let profile = self.profile.find(env)?;
         let at = Lookup { env, profile: profile.as_ref() };
         let text = |setting: Setting<String>| setting.parse(|text| plain_text(text));
-        let default_url = || Setting { value: API_URL.to_owned(), source: Source::Default };
-        let api_url =
-            at.text(&self.api_url, &URL)?.unwrap_or_else(default_url).parse(|text| api_url(text))?;
+        let api_url = match at.text(&self.api_url, &URL)? {
+            Some(setting) => setting.parse(|text| ApiUrl::parse(text))?,
+            None => Setting { value: ApiUrl::default(), source: Source::Default },
+        };
         let given_token = at.secret(&self.access_token_file, &ACCESS_TOKEN, secrets)?;
         Ok(Settings {
             access_token: given_token.or_else(|| login(env, &api_url.value)),
@@ -397,9 +396,8 @@ impl Settings {
 }
 
 /// The token of whoever has logged in there.
-fn login(env: &Environment, api_url: &str) -> Option<Setting<SecretString>> {
-    let api_url = ApiUrl::parse(api_url).ok()?;
-    let login = LoginStore::new(&Directories::of(env).cache_dir?, &api_url).load()?;
+fn login(env: &Environment, api_url: &ApiUrl) -> Option<Setting<SecretString>> {
+    let login = LoginStore::new(&Directories::of(env).cache_dir?, api_url).load()?;
     Some(Setting { value: login.token, source: Source::Login })
 }
 
@@ -507,31 +505,6 @@ pub(super) fn plain_text(text: &str) -> Result<String, Invalid> {
     })
 }
 
-/// An address that credentials can be sent to: https, or this computer itself.
-pub(super) fn api_url(text: &str) -> Result<String, Invalid> {
-    let invalid = |why: &str| Invalid { what: "the cloud's address", why: why.into() };
-    let url = Url::parse(text).map_err(|_| invalid("looks like https://api.particle.io"))?;
-    let loopback = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => return Err(invalid("looks like https://api.particle.io")),
-    };
-    match url.scheme() {
-        "https" => {}
-        "http" if loopback => {}
-        "http" => return Err(invalid("is https://…: plain http would show secrets to the network")),
-        _ => return Err(invalid("begins with https://")),
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(invalid("cannot hold a user name or password"));
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(invalid("cannot hold a query"));
-    }
-    Ok(url.as_str().trim_end_matches('/').to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use std::{fs, io};
@@ -628,7 +601,7 @@ mod tests {
         assert_eq!(id.value, "id-file");
         assert!(id.source.to_string().starts_with("client_id of profile default in "));
         assert_eq!(settings.usb.unwrap().value, UsbTarget::Auto);
-        assert_eq!(settings.api_url.value, API_URL);
+        assert_eq!(settings.api_url.value, ApiUrl::default());
         assert_eq!(settings.api_url.source, Source::Default);
     }
 
@@ -761,31 +734,6 @@ mod tests {
             "give --product, set PARTICLE_PRODUCT, or put product into a profile of provision.toml"
         );
         assert!(settings.need_customer().unwrap_err().next.unwrap().contains("PROVISION_CUSTOMER"));
-    }
-
-    #[test]
-    fn credentials_go_to_https_or_this_computer_only() {
-        for (given, taken) in [
-            ("https://api.particle.io/", "https://api.particle.io"),
-            ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
-            ("http://[::1]:8080/base/", "http://[::1]:8080/base"),
-            ("http://localhost:1", "http://localhost:1"),
-        ] {
-            assert_eq!(api_url(given).unwrap(), taken);
-        }
-        for bad in [
-            "http://api.particle.io",
-            "http://localhost.example",
-            "https://ann:xyzzy@api.particle.io",
-            "https://api.particle.io/?access_token=xyzzy",
-            "ftp://api.particle.io",
-            "file:///etc/passwd",
-            "api.particle.io",
-            "",
-        ] {
-            let invalid = api_url(bad).unwrap_err().to_string();
-            assert!(!invalid.contains("xyzzy"), "{invalid}");
-        }
     }
 
     #[test]

@@ -9,8 +9,8 @@ use super::{
     settings::{Credentials, Settings, SettingsArgs},
 };
 use crate::{
-    cloud::{ApiUrl, Cloud, CloudSettings, OAuthClient},
-    model::{Deadline, Failure, FailureCode},
+    cloud::{Cloud, CloudSettings, OAuthClient},
+    model::{Deadline, Failure},
 };
 
 /// Whose calls a command makes.
@@ -77,10 +77,8 @@ pub fn cloud(
             Credentials::Token(token) => (None, Some(token)),
         },
     };
-    let api_url = ApiUrl::parse(&settings.api_url.value)
-        .map_err(|e| Failure::new(FailureCode::Configuration, e.to_string()))?;
-    let (cache_dir, roots) =
-        (directories.cache_dir, settings.roots.as_ref().map(|roots| roots.value.clone()));
+    let (api_url, cache_dir) = (settings.api_url.value.clone(), directories.cache_dir);
+    let roots = settings.roots.as_ref().map(|roots| roots.value.clone());
     Ok(Cloud::new(CloudSettings { api_url, client, user_token, cache_dir, roots })?)
 }
 

@@ -25,7 +25,9 @@ impl ApiUrl {
         match url.scheme() {
             "https" => {}
             "http" if is_loopback(&url) => {}
-            "http" => return Err(invalid("is plain http for this computer (127.0.0.1) only")),
+            "http" => {
+                return Err(invalid("begins with https://: plain http would show secrets to the network"));
+            }
             _ => return Err(invalid("begins with https://")),
         }
         let path = url.path().trim_end_matches('/').to_owned();
