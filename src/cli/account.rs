@@ -12,6 +12,7 @@ use super::{
     ask::ask,
     environment::{Directories, Environment},
     listing::{Column, say, show_one, show_result},
+    profiles::shown,
     root::{Output, until_interrupted},
     run::{ToldFailure, show_warnings},
     secrets::{SecretReader, SecretSource, not_typed, secret},
@@ -362,8 +363,4 @@ impl ParticleCli {
         store.save(&login)?;
         tell(output, &login)
     }
-}
-
-fn shown(path: &Path) -> String {
-    clean(&path.to_string_lossy())
 }

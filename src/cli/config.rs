@@ -17,7 +17,7 @@ use super::{
     confirm::ConfirmArgs,
     environment::{Directories, Environment},
     listing::{Column, Listing, ListingArgs, show_result, somebody_is_there},
-    profiles::{self, ANOTHER, DEFAULT_PROFILE},
+    profiles::{self, ANOTHER, DEFAULT_PROFILE, shown},
     root::{Output, interruptible, until_interrupted},
     run::{ToldFailure, show_warnings},
     secrets::{SecretReader, not_typed},
@@ -94,13 +94,9 @@ fn init(args: &InitArgs, output: Output) -> Result<(), ToldFailure> {
     };
     let text = match fs::read_to_string(&path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => String::new(),
-        read => read.map_err(|e| {
-            let detail = format!("cannot read the config file {}", shown(&path));
-            Failure::configuration(detail, ANOTHER).because(e)
-        })?,
+        read => read.map_err(|e| profiles::unreadable(&path, e))?,
     };
-    let refuse = |why: String| Failure::configuration(format!("{}: {why}", shown(&path)), "mend it there");
-    let before = profiles::profiles_of(&text).map_err(refuse)?;
+    let before = profiles::parse(&path, &text)?;
     until_interrupted(async || {
         if before.contains_key(&name) {
             let what = format!("This writes profile {} in {} anew", clean(&name), shown(&path));
@@ -113,7 +109,8 @@ fn init(args: &InitArgs, output: Output) -> Result<(), ToldFailure> {
         let rest = rest.trim_end();
         let text = format!("{rest}{}{}", if rest.is_empty() { "" } else { "\n\n" }, table(&name, &profile));
         // The old one may have been written in a way that was not found.
-        profiles::profiles_of(&text).map_err(|why| refuse(format!("as it would be, {why}")))?;
+        profiles::parse(&path, &text)
+            .map_err(|wrong| Failure { detail: format!("as it would be, {}", wrong.detail), ..wrong })?;
         write(&path, &text).map_err(|e| {
             Failure::configuration(format!("cannot write {}", shown(&path)), ANOTHER).because(e)
         })?;
@@ -250,10 +247,6 @@ fn row<T>(setting: &'static str, given: Option<&Setting<T>>, shown: impl Fn(&T) 
     Some(Row { setting, value: shown(&given.value), source: given.source.to_string() })
 }
 
-fn shown(path: &Path) -> String {
-    clean(&path.to_string_lossy())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -270,7 +263,7 @@ mod tests {
     fn every_value_comes_back_from_its_table() {
         let profile = [("client_id", "a\"b\\c".into()), ("client_secret", "x'y#z".into())];
         let text = table("my lab.1", &profile);
-        let read = profiles::profiles_of(&text).unwrap();
+        let read = profiles::parse(Path::new(""), &text).unwrap();
         assert_eq!(read["my lab.1"]["client_id"], "a\"b\\c");
         assert_eq!(read["my lab.1"]["client_secret"], "x'y#z");
         assert_eq!(without_profile(&text, "my lab.1"), "");

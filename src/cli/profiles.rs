@@ -55,8 +55,14 @@ const NUMBER_KEYS: [&str; 2] = ["product", "timeout"];
 /// The config file.
 pub struct Config {
     file: PathBuf,
-    profiles: BTreeMap<String, BTreeMap<&'static str, String>>,
+    profiles: Profiles,
 }
+
+/// Profiles by their names.
+pub(super) type Profiles = BTreeMap<String, Values>;
+
+/// What a profile sets, by key.
+type Values = BTreeMap<&'static str, String>;
 
 /// One of its profiles.
 pub struct Profile {
@@ -65,16 +71,13 @@ pub struct Profile {
     /// The profile's name.
     pub name: String,
     /// What it sets, by key.
-    pub values: BTreeMap<&'static str, String>,
+    pub values: Values,
 }
 
 impl Config {
     /// None where there is no file and there need not be one.
     pub fn read(file: PathBuf, must_exist: bool) -> Result<Option<Self>, Failure> {
-        let unreadable = |e| {
-            let detail = format!("cannot read the config file {}", shown(&file));
-            Failure::configuration(detail, ANOTHER).because(e)
-        };
+        let unreadable = |e| unreadable(&file, e);
         let mut open = match fs::File::open(&file) {
             Ok(open) => open,
             Err(e) if e.kind() == io::ErrorKind::NotFound && !must_exist => return Ok(None),
@@ -83,8 +86,7 @@ impl Config {
         let exposure = exposure(&open.metadata().map_err(unreadable)?);
         let mut text = String::new();
         open.read_to_string(&mut text).map_err(unreadable)?;
-        let profiles = profiles_of(&text)
-            .map_err(|why| Failure::configuration(format!("{}: {why}", shown(&file)), "mend it there"))?;
+        let profiles = parse(&file, &text)?;
         let secrets = profiles.iter().flat_map(|(name, values)| {
             let secret = |(key, value): &(&&'static str, &String)| {
                 SECRET_KEYS.contains(key) || (**key == "ledger" && Location::holds_password(value))
@@ -119,9 +121,20 @@ impl Config {
     }
 }
 
+/// The file is there, and cannot be read.
+pub(super) fn unreadable(file: &Path, error: io::Error) -> Failure {
+    Failure::configuration(format!("cannot read the config file {}", shown(file)), ANOTHER).because(error)
+}
+
+/// The profiles of the file's text.
+pub(super) fn parse(file: &Path, text: &str) -> Result<Profiles, Failure> {
+    profiles_of(text)
+        .map_err(|why| Failure::configuration(format!("{}: {why}", shown(file)), "mend it there"))
+}
+
 /// The profiles, every one checked. What is wrong is said without the values, some of which are
 /// secrets; so toml's own messages, which show the line, are not passed on.
-pub(super) fn profiles_of(text: &str) -> Result<BTreeMap<String, BTreeMap<&'static str, String>>, String> {
+fn profiles_of(text: &str) -> Result<Profiles, String> {
     let table: Table = text.parse().map_err(|e: toml::de::Error| {
         let before = e.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
         format!("line {} is not valid TOML", before.matches('\n').count() + 1)
@@ -145,7 +158,7 @@ pub(super) fn profiles_of(text: &str) -> Result<BTreeMap<String, BTreeMap<&'stat
     Ok(profiles)
 }
 
-fn values_of(table: Table) -> Result<BTreeMap<&'static str, String>, String> {
+fn values_of(table: Table) -> Result<Values, String> {
     let mut values = BTreeMap::new();
     for (key, value) in table {
         let Some(known) = KEYS.into_iter().find(|known| *known == key) else {
@@ -169,7 +182,7 @@ fn values_of(table: Table) -> Result<BTreeMap<&'static str, String>, String> {
     Ok(values)
 }
 
-fn shown(path: &Path) -> String {
+pub(super) fn shown(path: &Path) -> String {
     clean(&path.to_string_lossy())
 }
 
