@@ -14,7 +14,7 @@ use serde_json::json;
 use super::{
     confirm::ConfirmArgs,
     devices::name,
-    listing::{Column, Listing, ListingArgs, say, show_result},
+    listing::{Column, ListArgs, Listing, say, show_result},
     reveal::reveal,
     root::{Output, interruptible, until_interrupted},
     run::ToldFailure,
@@ -37,18 +37,10 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum ClientsCommand {
+    /// List the product's OAuth clients; never their secrets
     List(ListArgs),
     Create(CreateArgs),
     Delete(DeleteArgs),
-}
-
-/// List the product's OAuth clients; never their secrets
-#[derive(Debug, clap::Args)]
-struct ListArgs {
-    #[command(flatten)]
-    listing: ListingArgs,
-    #[command(flatten)]
-    settings: SettingsArgs,
 }
 
 /// Make a two-legged OAuth client inside the product

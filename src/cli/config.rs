@@ -16,7 +16,7 @@ use super::{
     ask::ask,
     confirm::ConfirmArgs,
     environment::{Directories, Environment},
-    listing::{Column, Listing, ListingArgs, show_result, somebody_is_there},
+    listing::{Column, ListArgs, Listing, show_result, somebody_is_there},
     profiles::{self, ANOTHER, DEFAULT_PROFILE, shown},
     root::{Output, interruptible, until_interrupted},
     run::{ToldFailure, show_warnings},
@@ -38,7 +38,8 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum ConfigCommand {
     Init(InitArgs),
-    Show(ShowArgs),
+    /// Show what commands work with, and where each value comes from; secrets stay hidden
+    Show(ListArgs),
 }
 
 /// Ask for what a profile holds, and write it
@@ -49,15 +50,6 @@ enum ConfigCommand {
 struct InitArgs {
     #[command(flatten)]
     confirm: ConfirmArgs,
-    #[command(flatten)]
-    settings: SettingsArgs,
-}
-
-/// Show what commands work with, and where each value comes from; secrets stay hidden
-#[derive(Debug, clap::Args)]
-struct ShowArgs {
-    #[command(flatten)]
-    listing: ListingArgs,
     #[command(flatten)]
     settings: SettingsArgs,
 }
@@ -215,7 +207,7 @@ const COLUMNS: &[Column<Row>] = &[
     Column { name: "from", usual: true, cell: |row| row.source.clone() },
 ];
 
-fn show(args: &ShowArgs, output: Output) -> Result<(), ToldFailure> {
+fn show(args: &ListArgs, output: Output) -> Result<(), ToldFailure> {
     let env = Environment::of_process();
     let mut secrets = SecretReader::of_process();
     let settings = args.settings.resolve(&env, &mut secrets)?;

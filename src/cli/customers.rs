@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{
     confirm::ConfirmArgs,
-    listing::{Column, Listing, ListingArgs, show_result},
+    listing::{Column, ListArgs, Listing, show_result},
     root::{Output, interruptible, until_interrupted},
     run::{ToldFailure, show_warnings},
     secrets::{SecretReader, SecretSource},
@@ -28,21 +28,13 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum CustomersCommand {
+    /// List the product's customers
+    ///
+    /// The cloud shows a customer only once a device has been claimed to it.
     List(ListArgs),
     Create(CreateArgs),
     Delete(DeleteArgs),
     Token(TokenArgs),
-}
-
-/// List the product's customers
-///
-/// The cloud shows a customer only once a device has been claimed to it.
-#[derive(Debug, clap::Args)]
-struct ListArgs {
-    #[command(flatten)]
-    listing: ListingArgs,
-    #[command(flatten)]
-    settings: SettingsArgs,
 }
 
 /// Make a customer: a shadow customer, or one with a password

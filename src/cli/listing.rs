@@ -14,7 +14,7 @@ use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 use tokio::task::spawn_blocking;
 
-use super::{explain::WORDING, root::Output, run::ToldFailure};
+use super::{explain::WORDING, root::Output, run::ToldFailure, settings::SettingsArgs};
 use crate::{
     cloud::{CloudError, Listed},
     model::{Failure, FailureCode, redact, redact_json, tame},
@@ -47,6 +47,16 @@ pub struct ListingArgs {
     /// On a terminal, too, list everything, not only the first 100
     #[arg(long, help_heading = "Output")]
     pub all: bool,
+}
+
+// Of commands that list by what the settings name. Clap would show a doc comment as the command's own.
+#[allow(missing_docs)]
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct ListArgs {
+    #[command(flatten)]
+    pub listing: ListingArgs,
+    #[command(flatten)]
+    pub settings: SettingsArgs,
 }
 
 /// A list on its way to standard output.

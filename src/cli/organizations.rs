@@ -3,11 +3,10 @@
 use clap::builder::NonEmptyStringValueParser;
 
 use super::{
-    listing::{Column, Listing, ListingArgs},
+    listing::{Column, ListArgs, Listing},
     products,
     root::{Output, interruptible},
     run::ToldFailure,
-    settings::SettingsArgs,
     sign_in::{Access, As, soon},
 };
 use crate::cloud::Organization;
@@ -26,14 +25,6 @@ enum Command {
     /// List the user's organizations
     List(ListArgs),
     Products(ProductsArgs),
-}
-
-#[derive(Debug, clap::Args)]
-struct ListArgs {
-    #[command(flatten)]
-    listing: ListingArgs,
-    #[command(flatten)]
-    settings: SettingsArgs,
 }
 
 /// List an organization's products

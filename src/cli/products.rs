@@ -2,7 +2,7 @@
 
 use super::{
     devices,
-    listing::{Column, Listing, ListingArgs, show_one},
+    listing::{Column, ListArgs, Listing, ListingArgs, show_one},
     root::{Output, interruptible, until_interrupted},
     run::ToldFailure,
     settings::SettingsArgs,
@@ -22,21 +22,13 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// List the user's products
+    ///
+    /// Takes a user's access token: an OAuth client has none of its own.
     List(ListArgs),
     /// Show a product
     Show(ProductArgs),
     Devices(DevicesArgs),
-}
-
-/// List the user's products
-///
-/// Takes a user's access token: an OAuth client has none of its own.
-#[derive(Debug, clap::Args)]
-struct ListArgs {
-    #[command(flatten)]
-    listing: ListingArgs,
-    #[command(flatten)]
-    settings: SettingsArgs,
 }
 
 #[derive(Debug, clap::Args)]
