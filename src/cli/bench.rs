@@ -19,7 +19,7 @@ use super::{
     listing::{Column, Listing, ListingArgs},
     moment::local,
     root::Output,
-    run::{OwnerKind, ToldFailure, cloud, owner, parse_milliseconds, show_warnings},
+    run::{OwnerKind, ToldFailure, UntilArgs, cloud, owner, parse_milliseconds, show_warnings},
     secrets::{SecretReader, SecretSource},
     settings::{SettingsArgs, UsbDirArgs, parse_duration},
     signals::Signals,
@@ -95,20 +95,8 @@ pub struct ShiftArgs {
     /// Take boards off their present owners, where those are other customers of the product
     #[arg(long)]
     reclaim: bool,
-    /// How long to wait for the cloud to show the new owner [default: 2m]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, hide_short_help = true)]
-    timeout: Option<Duration>,
-    /// Pass only once the firmware update is over, too, that the first connection may start; by TIME at the
-    /// latest
-    #[arg(
-        long,
-        value_name = "TIME",
-        value_parser = parse_duration,
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "15m"
-    )]
-    settle: Option<Duration>,
+    #[command(flatten)]
+    until: UntilArgs,
     /// How long to wait for a board to answer in setup mode, a person's hands included
     #[arg(long, value_name = "TIME", default_value = "2m", value_parser = parse_duration, hide_short_help = true)]
     wait: Duration,
@@ -194,10 +182,7 @@ impl Ready {
             let Policy { claim_lag, first_look, longest_look, .. } = Policy::default();
             policy = Policy { claim_lag, first_look, longest_look, ..policy };
         }
-        policy.settle = args.settle;
-        if let Some(time) = args.timeout.or(settings.timeout.as_ref().map(|setting| setting.value)) {
-            policy.verify = time;
-        }
+        let policy = args.until.within(policy, &settings);
         let mut job =
             Job { owner, wifi: None, device_id: None, reclaim: args.reclaim, dry_run: false, policy };
         job.wifi = match args.wifi.resolve(&env, &mut secrets)? {

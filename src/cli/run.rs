@@ -50,6 +50,13 @@ pub struct Args {
     /// Look at everything, change nothing, and say what would be done
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    until: UntilArgs,
+}
+
+// Until when a board is waited for after it has its code. Clap would show a doc comment as the command's own.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct UntilArgs {
     /// How long to wait for the cloud to show the new owner [default: 2m]
     #[arg(long, value_name = "TIME", value_parser = parse_duration, hide_short_help = true)]
     timeout: Option<Duration>,
@@ -64,6 +71,15 @@ pub struct Args {
         default_missing_value = "15m"
     )]
     settle: Option<Duration>,
+}
+
+impl UntilArgs {
+    /// This policy, with what the flags and the profile say.
+    pub(super) fn within(&self, policy: Policy, settings: &Settings) -> Policy {
+        let profiles = settings.timeout.as_ref().map(|setting| setting.value);
+        let verify = self.timeout.or(profiles).unwrap_or(policy.verify);
+        Policy { verify, settle: self.settle, ..policy }
+    }
 }
 
 /// Whose the device shall be.
@@ -182,11 +198,7 @@ pub fn show_warnings(secrets: &mut SecretReader) {
 
 fn job(args: &Args, settings: &Settings) -> Result<Job, Failure> {
     let owner = owner(args.owner, settings)?;
-    let mut policy = Policy::default();
-    if let Some(time) = args.timeout.or(settings.timeout.as_ref().map(|setting| setting.value)) {
-        policy.verify = time;
-    }
-    policy.settle = args.settle;
+    let policy = args.until.within(Policy::default(), settings);
     let device_id = args.wire.device_id.clone();
     Ok(Job { owner, wifi: None, device_id, reclaim: args.reclaim, dry_run: args.dry_run, policy })
 }
