@@ -183,7 +183,9 @@ fn says_exists(refusal: &CloudError, customer: &Customer) -> bool {
 mod tests {
     use futures_util::TryStreamExt;
 
-    use super::super::scripted::{SECRET, Scripted, client_cloud, signed_in_cloud, soon, token_answer};
+    use super::super::scripted::{
+        SECRET, Scripted, client_cloud, product, signed_in_cloud, soon, token_answer,
+    };
     use super::*;
     use crate::model::{ClaimCode, FailureCode};
 
@@ -191,10 +193,6 @@ mod tests {
     const SIGN_IN: &str = "POST /oauth/token";
     const CLAIM: &str = "POST /v1/products/1319/device_claims";
     const EXISTS: &str = r#"{"ok":false,"error":"Customer already exists"}"#;
-
-    fn product() -> ProductRef {
-        ProductRef::parse("1319").unwrap()
-    }
 
     fn ann() -> Customer {
         Customer::parse("Ann+1@x.example").unwrap()

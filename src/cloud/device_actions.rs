@@ -236,15 +236,9 @@ fn says_somebody_elses(error: &CloudError) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scripted::{Scripted, signed_in_cloud, soon};
+    use super::super::scripted::{ID, Scripted, id, signed_in_cloud, soon};
     use super::*;
     use crate::model::ProductRef;
-
-    const ID: &str = "3b0021001747353236343033";
-
-    fn id() -> DeviceId {
-        DeviceId::parse(ID).unwrap()
-    }
 
     fn product() -> Fleet {
         Fleet::Product(ProductRef::parse("1319").unwrap())

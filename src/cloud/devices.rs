@@ -301,18 +301,8 @@ fn flag<'de, D: Deserializer<'de>>(field: D) -> Result<Option<bool>, D::Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scripted::{Scripted, signed_in_cloud, soon};
+    use super::super::scripted::{ID, Scripted, id, product, signed_in_cloud, soon};
     use super::*;
-
-    const ID: &str = "3b0021001747353236343033";
-
-    fn product() -> ProductRef {
-        ProductRef::parse("1319").unwrap()
-    }
-
-    fn id() -> DeviceId {
-        DeviceId::parse(ID).unwrap()
-    }
 
     #[tokio::test]
     async fn a_record_is_read_whatever_the_server_leaves_out_or_adds() {

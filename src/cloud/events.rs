@@ -465,10 +465,9 @@ impl Parser {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::scripted::{Scripted, USER_TOKEN, client_cloud, signed_in_cloud, token_answer};
+    use super::super::scripted::{ID, Scripted, USER_TOKEN, client_cloud, signed_in_cloud, token_answer};
     use super::*;
 
-    const ID: &str = "3b0021001747353236343033";
     const STREAM: &str = "GET /v1/products/1319/events/spark";
     const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
 

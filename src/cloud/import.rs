@@ -137,20 +137,11 @@ fn ids<'de, D: Deserializer<'de>>(field: D) -> Result<HashSet<String>, D::Error>
 
 #[cfg(test)]
 mod tests {
-    use super::super::scripted::{Scripted, signed_in_cloud, soon};
+    use super::super::scripted::{ID, Scripted, id, product, signed_in_cloud, soon};
     use super::*;
     use crate::model::FailureCode;
 
-    const ID: &str = "3b0021001747353236343033";
     const IMPORT: &str = "POST /v1/products/1319/devices";
-
-    fn product() -> ProductRef {
-        ProductRef::parse("1319").unwrap()
-    }
-
-    fn id() -> DeviceId {
-        DeviceId::parse(ID).unwrap()
-    }
 
     async fn import(status: u16, body: &str) -> Result<Import, CloudError> {
         let server = Scripted::start().await;

@@ -117,15 +117,10 @@ fn record(mut json: Value) -> Option<ClientRecord> {
 mod tests {
     use secrecy::ExposeSecret;
 
-    use super::super::scripted::{Scripted, signed_in_cloud, soon};
-    use super::*;
+    use super::super::scripted::{Scripted, product, signed_in_cloud, soon};
     use crate::model::{FailureCode, redact};
 
     const CLIENTS: &str = "/v1/products/1319/clients";
-
-    fn product() -> ProductRef {
-        ProductRef::parse("1319").unwrap()
-    }
 
     #[tokio::test]
     async fn a_client_is_read_from_both_forms_and_its_secret_is_guarded() {

@@ -69,19 +69,11 @@ impl Cloud {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scripted::{Scripted, client_cloud, signed_in_cloud, soon, token_answer};
+    use super::super::scripted::{
+        ID, Scripted, client_cloud, id, product, signed_in_cloud, soon, token_answer,
+    };
     use super::*;
     use crate::model::FailureCode;
-
-    const ID: &str = "3b0021001747353236343033";
-
-    fn product() -> ProductRef {
-        ProductRef::parse("1319").unwrap()
-    }
-
-    fn id() -> DeviceId {
-        DeviceId::parse(ID).unwrap()
-    }
 
     #[tokio::test]
     async fn a_removal_that_is_refused_is_judged_by_the_record() {

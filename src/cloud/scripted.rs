@@ -13,8 +13,9 @@ use tokio::{
 };
 
 use super::{ApiUrl, Cloud, CloudSettings, OAuthClient};
-use crate::model::Deadline;
+use crate::model::{Deadline, DeviceId, ProductRef};
 
+pub const ID: &str = "3b0021001747353236343033";
 pub const CLIENT_ID: &str = "bench-1";
 pub const SECRET: &str = "the-clients-secret";
 pub const USER_TOKEN: &str = "the-users-own-token";
@@ -164,6 +165,14 @@ async fn read(stream: &mut TcpStream) -> Option<Seen> {
     stream.read_exact(&mut body).await.ok()?;
     let line = text.lines().next()?.trim_end_matches(" HTTP/1.1").to_owned();
     Some(Seen { line, head: text, body: String::from_utf8(body).unwrap() })
+}
+
+pub fn id() -> DeviceId {
+    DeviceId::parse(ID).unwrap()
+}
+
+pub fn product() -> ProductRef {
+    ProductRef::parse("1319").unwrap()
 }
 
 pub fn soon() -> Deadline {
