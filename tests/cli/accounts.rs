@@ -14,7 +14,7 @@ use provision::{
 
 use crate::{
     program::{Ended, Home},
-    simulators::{Power, signed_in},
+    simulators::{ID, Power, signed_in},
     typing::Typist,
 };
 
@@ -60,10 +60,14 @@ impl Desk {
     }
 
     /// With the product, and the developer's own token.
-    pub fn run_as_user(&self, args: &[&str]) -> Ended {
+    pub fn as_user(&self, args: &[&str]) -> Command {
         let mut command = self.bare(args);
         command.env("PARTICLE_PRODUCT", "1319").env("PARTICLE_ACCESS_TOKEN", &self.info.user_token);
-        Ended::of(&mut command)
+        command
+    }
+
+    pub fn run_as_user(&self, args: &[&str]) -> Ended {
+        Ended::of(&mut self.as_user(args))
     }
 
     /// With a text on standard input.
@@ -283,8 +287,8 @@ fn a_client_that_could_not_be_told_is_named() {
     let desk = Desk::new();
     for args in [&[][..], &["--output", "json"], &["--secret-file", "secret"]] {
         let full = fs::File::options().write(true).open("/dev/full").unwrap();
-        let mut command = desk.bare(&[&["clients", "create", "line 1", "--product", "1319"], args].concat());
-        let ended = Ended::of(command.env("PARTICLE_ACCESS_TOKEN", &desk.info.user_token).stdout(full));
+        let mut command = desk.as_user(&[&["clients", "create", "line 1"], args].concat());
+        let ended = Ended::of(command.stdout(full));
         let listed =
             desk.run_as_user(&["clients", "list", "--columns", "id", "--output", "csv"]).with_code(0);
         let ended = ended.with_code(1).saying("standard output cannot be written");
@@ -350,4 +354,58 @@ fn refusals_read_well() {
         text.push_str(&format!("$ provision {}\n{}[exit {code}]\n\n", args.join(" "), ended.stderr));
     }
     insta::assert_snapshot!(text);
+}
+
+/// With what differs each time put right, at the same length.
+fn steady(desk: &Desk, text: &str) -> String {
+    let word = |word: &str| {
+        let is_moment = word.starts_with("20") && word.ends_with('Z');
+        let is_hex = word.len() >= 24 && word.chars().all(|c| c.is_ascii_hexdigit()) && word != ID;
+        let client = word.strip_prefix("provision-sim-");
+        let is_client = client.is_some_and(|rest| rest.chars().all(|c| c.is_ascii_hexdigit()));
+        match is_client || is_moment || is_hex || word == desk.info.api_url {
+            true => word.replace(|c: char| c.is_ascii_digit() || ('a'..='f').contains(&c), "0"),
+            false => word.to_owned(),
+        }
+    };
+    let words = text.split_inclusive([' ', '\n']).map(|text| {
+        let bare = text.trim_end().trim_end_matches(';');
+        word(bare) + &text[bare.len()..]
+    });
+    words.collect()
+}
+
+/// What people read when all goes well.
+#[test]
+fn tables_and_results_read_well() {
+    let desk = Desk::new();
+    let bob = "bob\u{1b}[2j@example.com";
+    desk.cloud.add_customer(bob);
+    let device = |owner| DeviceSeed { id: ID.into(), owner, product_id: Some(1319), ..DeviceSeed::default() };
+    assert!(desk.cloud.add_device(device(Some(bob.into()))));
+    let as_user = |args: &[&str]| desk.as_user(args);
+    let told = [
+        desk.command(&["customers", "list"]),
+        desk.command(&["customers", "list", "--columns", "created,customer"]),
+        desk.command(&["customers", "create", ANN]),
+        desk.command(&["customers", "delete", ANN, "--yes"]),
+        as_user(&["clients", "list"]),
+        as_user(&["clients", "create", "line 1"]),
+        as_user(&["clients", "create", "line 2", "--secret-file", "secret"]),
+        as_user(&["clients", "delete", &desk.info.client_id, "--yes"]),
+        as_user(&["products", "devices"]),
+        as_user(&["organizations", "products", "provision-sim"]),
+        as_user(&["whoami"]),
+        as_user(&["token", "show"]),
+        as_user(&["token", "revoke", "--yes"]),
+        as_user(&["config", "show"]),
+    ];
+    let mut text = String::new();
+    for mut command in told {
+        let args: Vec<_> = command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();
+        let Ended { code, stdout, stderr } = Ended::of(&mut command);
+        assert_eq!(code, Some(0), "{args:?}: {stderr}");
+        text.push_str(&format!("$ provision {}\n{stdout}{stderr}\n", args.join(" ")));
+    }
+    insta::assert_snapshot!(steady(&desk, &text));
 }
