@@ -573,9 +573,9 @@ impl SetupDevice for UsbPhoton {
     }
 
     async fn scan(&mut self, _tell: Tell<'_>) -> Result<Vec<ScannedNetwork>, Failure> {
-        Err(Failure::new(
-            FailureCode::Configuration,
-            "the console over USB cannot list networks; the device's own Wi-Fi network (SoftAP) can",
+        Err(Failure::configuration(
+            "the console over USB cannot list networks",
+            "choose over the device's own Wi-Fi network (SoftAP), or name the network",
         ))
     }
 

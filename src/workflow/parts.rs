@@ -74,8 +74,8 @@ pub async fn deliver(
     conduct(desk, stop, Some(device), async |steps, device| {
         let device = present(device)?;
         if ticket.has_expired(Timestamp::now()) {
-            let detail = format!("the ticket expired at {}: prepare another", ticket.expires_at);
-            return Err(Failure::new(FailureCode::Configuration, detail).into());
+            let detail = format!("the ticket expired at {}", ticket.expires_at);
+            return Err(Failure::configuration(detail, "prepare another").into());
         }
         if let Some(wifi) = &ticket.wifi {
             device.carries(wifi, None)?;
@@ -104,8 +104,9 @@ pub async fn verify(
     let desk = Desk { part: Part::Whole, job, cloud, by_turns: false, events, journal };
     conduct(desk, stop, None, async |steps, _| {
         if !steps.assume().await? {
-            let detail = "the ticket does not name a device: deliver it first";
-            return Err(Failure::new(FailureCode::Configuration, detail).into());
+            return Err(
+                Failure::configuration("the ticket does not name a device", "deliver it first").into()
+            );
         }
         let mut late = false;
         if let Owner::Customer { product, .. } = &job.owner {

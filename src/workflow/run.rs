@@ -268,9 +268,9 @@ pub(super) async fn prepare_for_anybody(steps: &Steps<'_>) -> Result<Option<Clai
     match &steps.job.owner {
         Owner::Customer { product, customer } => {
             let Some(_) = customer.fixed() else {
-                return Err(Failure::new(
-                    FailureCode::Configuration,
-                    "a customer for each device needs the device's id: join the Photon's network first, or name the device",
+                return Err(Failure::configuration(
+                    "a customer for each device needs the device's id",
+                    "join the Photon's network first, or name the device",
                 )
                 .into());
             };
