@@ -78,8 +78,6 @@ struct Wanted {
     /// The order was anybody's until now.
     is_new: bool,
     customer: Option<CustomerTemplate>,
-    /// The board that is meant.
-    device_id: Option<DeviceId>,
 }
 
 enum Found {
@@ -129,10 +127,10 @@ pub(super) async fn work(
         }
         bench.wanted(&task).await
     };
-    let mut wanted = match wanted.await {
+    let wanted = match wanted.await {
         Ok(Found::Wanted(wanted)) => {
             task.leash.goes_ahead.store(true, Ordering::Relaxed);
-            *wanted
+            Ok(*wanted)
         }
         Ok(Found::NoOrder) => return Verdict::NoOrder,
         Ok(Found::NoScan) => return Verdict::NoScan,
@@ -140,16 +138,9 @@ pub(super) async fn work(
             tell(BenchEvent::Scanned { text, fate: Fate::Used });
             return Verdict::NoScan;
         }
-        Err(failure) => {
-            let code = failure.code;
-            end(Err(Arc::new(failure)), task.board.device_id);
-            return Verdict::Failed(code);
-        }
+        Err(failure) => Err(failure),
     };
-    let mut job = Job { device_id: wanted.device_id, ..bench.job.clone() };
-    if let (Owner::Customer { customer, .. }, Some(ordered)) = (&mut job.owner, wanted.customer.take()) {
-        *customer = ordered;
-    }
+    let mut job = Job { device_id: task.board.device_id.clone(), ..bench.job.clone() };
     let recording = Recording::new(&bench.ledger, slot_of(&task));
     let events = {
         let (recording, tell, shift) = (recording.clone(), tell.clone(), shift.clone());
@@ -163,27 +154,35 @@ pub(super) async fn work(
             }
         })
     };
-    let target = match &task.board.device_id {
-        Some(id) => UsbTarget::Device(id.clone()),
-        None => UsbTarget::Port(task.board.port.clone()),
-    };
-    let mut device =
-        UsbPhoton::new(target, lister.clone(), bench.ports.clone(), bench.patience.clone(), bench.pace);
-    let leash = task.leash.clone();
-    let stop = async {
-        leash.end.wait().await;
-    };
     let journal = AtBench { bench, recording: &recording, task: &task, lister: &*lister };
-    let result = workflow::run(&job, &bench.cloud, &mut device, &events, &journal, stop).await;
+    let (mut order, is_new, result) = match wanted {
+        Ok(Wanted { order, is_new, customer: ordered }) => {
+            if let (Owner::Customer { customer, .. }, Some(ordered)) = (&mut job.owner, ordered) {
+                *customer = ordered;
+            }
+            let target = match &task.board.device_id {
+                Some(id) => UsbTarget::Device(id.clone()),
+                None => UsbTarget::Port(task.board.port.clone()),
+            };
+            let (lister, ports) = (lister.clone(), bench.ports.clone());
+            let mut device = UsbPhoton::new(target, lister, ports, bench.patience.clone(), bench.pace);
+            let stop = async {
+                task.leash.end.wait().await;
+            };
+            let result = workflow::run(&job, &bench.cloud, &mut device, &events, &journal, stop).await;
+            (order, is_new, result)
+        }
+        Err(failure) => (None, false, journal.refuse(&job, failure).await.map_err(Arc::new)),
+    };
     let device_id = result.as_ref().ok().and_then(|summary| summary.device_id.clone());
     let device_id = device_id.or(task.board.device_id.clone());
     let code = result.as_ref().err().map(|failure| failure.code);
     let gives_back = match &result {
         // It was another order's, and stays that.
-        Ok(summary) => summary.already && wanted.is_new,
+        Ok(summary) => summary.already && is_new,
         Err(failure) => is_untouched(failure),
     };
-    if let Some(order) = wanted.order.take_if(|_| gives_back) {
+    if let Some(order) = order.take_if(|_| gives_back) {
         match bench.ledger.give_back_order(&order).await {
             Ok(()) => task.leash.gave_back.store(true, Ordering::Relaxed),
             Err(error) => tracing::warn!(%error, "the order is not given back in the ledger"),
@@ -191,10 +190,10 @@ pub(super) async fn work(
     }
     // Whoever sees PASS may unplug the board, so by then all is done that is to be done for it.
     let named = match &result {
-        Ok(_) => bench.name(&wanted.order, device_id.as_ref()).await,
+        Ok(_) => bench.name(&order, device_id.as_ref()).await,
         Err(_) => Ok(()),
     };
-    if let Some(order) = &wanted.order {
+    if let Some(order) = &order {
         let settled = match &result {
             Ok(_) if named.is_ok() => bench.ledger.settle_order(&order.id, OrderState::Done).await,
             Ok(_) => Ok(()),
@@ -210,10 +209,10 @@ pub(super) async fn work(
         tell(BenchEvent::Remark { lane: task.lane, text: format!("its name is not set: {failure}") });
     }
     if let Some((kind, hook)) = recording.hook().and_then(|kind| Some((kind, bench.hooks.of(kind)?))) {
-        let about = about(&task, &job, &recording, wanted.order.as_ref(), device_id.as_ref(), code);
+        let about = about(&task, &recording, order.as_ref(), device_id.as_ref(), code);
         let error = tokio::select! {
             biased;
-            _ = leash.aborted.wait() => Some(HookError::Stopped),
+            _ = task.leash.aborted.wait() => Some(HookError::Stopped),
             ended = hook.run(&about, bench.hooks.deadline) => ended.err(),
         };
         let said = error.as_ref().map(ToString::to_string);
@@ -270,8 +269,19 @@ impl Journal for AtBench<'_> {
 
     async fn end(&self, result: Result<Summary, Failure>) -> Result<Summary, Failure> {
         let result = result.map_err(|failure| explained(failure, self.task, self.lister));
-        let hook = self.bench.hooks.after(&result);
+        let hook = self.bench.hooks.after(result.as_ref().err().map(|failure| failure.code));
         self.recording.end_with(result, hook).await
+    }
+}
+
+impl AtBench<'_> {
+    /// A board that is not worked on at all has failed, too.
+    async fn refuse(&self, job: &Job, failure: Failure) -> Result<Summary, Failure> {
+        if matches!(failure.code, FailureCode::LedgerUnusable | FailureCode::LedgerNewer) {
+            return Err(failure);
+        }
+        let hook = self.bench.hooks.after(Some(failure.code));
+        self.recording.refuse(job, failure, hook).await
     }
 }
 
@@ -322,14 +332,8 @@ fn is_the_boards(code: FailureCode) -> bool {
 impl Bench {
     /// Whose this board shall be.
     async fn wanted(&self, task: &Task) -> Result<Found, Failure> {
-        let id = task.board.device_id.clone();
-        let (Some(orders), Some(id)) = (&self.orders, &id) else {
-            return Ok(Found::Wanted(Box::new(Wanted {
-                order: None,
-                is_new: false,
-                customer: None,
-                device_id: id,
-            })));
+        let (Some(orders), Some(id)) = (&self.orders, &task.board.device_id) else {
+            return Ok(Found::Wanted(Box::new(Wanted { order: None, is_new: false, customer: None })));
         };
         let scanned = || task.scanned.lock().unwrap_or_else(PoisonError::into_inner);
         let text = scanned().clone();
@@ -360,7 +364,7 @@ impl Bench {
         let wrong = |invalid: Invalid| Failure::new(FailureCode::Configuration, invalid.to_string());
         let customer = order.as_ref().and_then(|order| order.customer.as_deref());
         let customer = customer.map(CustomerTemplate::parse).transpose().map_err(wrong)?;
-        Ok(Found::Wanted(Box::new(Wanted { order, is_new, customer, device_id: Some(id.clone()) })))
+        Ok(Found::Wanted(Box::new(Wanted { order, is_new, customer })))
     }
 
     /// The order that this barcode says the board shall have.
@@ -424,27 +428,17 @@ impl Bench {
 /// What hooks can be told.
 fn about(
     task: &Task,
-    job: &Job,
     recording: &Recording,
     order: Option<&Order>,
     device_id: Option<&DeviceId>,
     code: Option<FailureCode>,
 ) -> BTreeMap<&'static str, String> {
-    let (product, customer) = match &job.owner {
-        Owner::Customer { product, customer } => {
-            let customer = match device_id {
-                Some(id) => customer.for_device(id).to_string(),
-                None => customer.fixed().map(ToString::to_string).unwrap_or_default(),
-            };
-            (product.to_string(), customer)
-        }
-        Owner::Developer => Default::default(),
-    };
+    let (product, customer) = recording.owner();
     let of = |text: Option<&String>| text.cloned().unwrap_or_default();
     [
         ("device_id", device_id.map(ToString::to_string).unwrap_or_default()),
-        ("customer", customer),
-        ("product", product),
+        ("customer", customer.unwrap_or_default()),
+        ("product", product.unwrap_or_default()),
         ("slot", task.slot.clone()),
         ("run", recording.id().to_string()),
         ("code", code.map(FailureCode::as_str).unwrap_or_default()),
@@ -478,11 +472,11 @@ impl Hooks {
     }
 
     /// The hook that such an end has; the ledger knows whether one that found all done still lacks it.
-    fn after(&self, result: &Result<Summary, Failure>) -> Option<HookKind> {
-        let kind = match result {
-            Ok(_) => HookKind::OnPass,
-            Err(failure) if is_the_boards(failure.code) => HookKind::OnFail,
-            Err(_) => return None,
+    fn after(&self, failure: Option<FailureCode>) -> Option<HookKind> {
+        let kind = match failure {
+            None => HookKind::OnPass,
+            Some(code) if is_the_boards(code) => HookKind::OnFail,
+            Some(_) => return None,
         };
         self.of(kind).map(|_| kind)
     }

@@ -40,8 +40,9 @@ struct Inner {
 /// What has been heard, and how much of it is written.
 #[derive(Default)]
 struct State {
-    begun: bool,
-    owner: Option<Owner>,
+    /// What the run is about, once it has begun.
+    about: Option<About>,
+    /// The board that it has taken.
     device_id: Option<DeviceId>,
     /// Its kind and its firmware.
     board: (Option<String>, Option<String>),
@@ -57,6 +58,18 @@ struct State {
     hook_end: Option<(Timestamp, Option<String>)>,
 }
 
+/// What a run is about, as far as it is known.
+#[derive(Clone)]
+struct About {
+    part: &'static str,
+    owner: Option<Owner>,
+    /// The board that is meant, until it is known which one it is: so that a run which is killed before that
+    /// is settled, too.
+    meant: Option<String>,
+    product: Option<String>,
+    customer: Option<String>,
+}
+
 /// How a run ended.
 #[derive(Clone)]
 struct End {
@@ -66,16 +79,18 @@ struct End {
     failure_step: Option<String>,
     detail: Option<String>,
     device_id: Option<String>,
-    product: Option<String>,
-    customer: Option<String>,
     /// The hook that such an end has, unless its board had one before.
     hook: Option<HookKind>,
 }
 
 impl End {
-    fn of(result: &Result<Summary, Failure>, hook: Option<HookKind>, at: Timestamp, state: &State) -> Self {
+    fn of(
+        result: &Result<Summary, Failure>,
+        hook: Option<HookKind>,
+        at: Timestamp,
+        device_id: Option<&DeviceId>,
+    ) -> Self {
         let failure = result.as_ref().err();
-        let (product, customer) = owner_words(state.owner.as_ref(), state.device_id.as_ref());
         Self {
             at,
             outcome: match result {
@@ -87,9 +102,7 @@ impl End {
             failure_code: failure.map(|failure| failure.code.as_str()),
             failure_step: failure.and_then(|failure| failure.step).map(Step::as_str),
             detail: failure.map(|failure| stored(&failure.to_string())),
-            device_id: state.device_id.as_ref().map(ToString::to_string),
-            product,
-            customer,
+            device_id: device_id.map(ToString::to_string),
             hook,
         }
     }
@@ -273,6 +286,33 @@ impl Recording {
         Ok(())
     }
 
+    /// The run's row, which is there as soon as anything of it is.
+    async fn insert(&self, work: &mut Transaction<'_>) -> Result<(), Trouble> {
+        let Some(about) = self.state().about.clone() else { return Ok(()) };
+        let who = self.ledger().who();
+        let sql = "INSERT INTO runs \
+             (id, process, place, bench, slot, operator, part, started, device_id, product, customer, outcome, \
+             version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
+             ON CONFLICT (id) DO NOTHING";
+        sqlx::query(sql)
+            .bind(self.name())
+            .bind(self.ledger().inner.process.clone())
+            .bind(leases::place())
+            .bind(stored(&who.bench))
+            .bind(self.inner.slot.clone())
+            .bind(stored(&who.operator))
+            .bind(about.part)
+            .bind(stamp(self.inner.started))
+            .bind(about.meant)
+            .bind(about.product)
+            .bind(about.customer)
+            .bind(Outcome::Incomplete.as_str())
+            .bind(env!("CARGO_PKG_VERSION"))
+            .execute(work.on())
+            .await?;
+        Ok(())
+    }
+
     async fn put(&self, work: &mut Transaction<'_>, news: &News) -> Result<(), Trouble> {
         if let Some((platform, firmware)) = &news.board {
             let sql = "UPDATE runs SET platform = $1, firmware = $2 WHERE id = $3";
@@ -315,47 +355,30 @@ impl Recording {
 #[async_trait]
 impl Journal for Recording {
     async fn begin(&self, job: &Job, part: Part) -> Result<(), Failure> {
-        let who = self.ledger().who();
         // A part that gives Wi-Fi only claims nothing, whoever the job says the owner is.
         let owner = (part != Part::Wifi).then(|| job.owner.clone());
         let (product, customer) = owner_words(owner.as_ref(), job.device_id.as_ref());
-        self.ledger()
+        let meant = job.device_id.as_ref().map(ToString::to_string);
+        self.state().about = Some(About { part: part_word(part), owner, meant, product, customer });
+        let begun = self
+            .ledger()
             .working("written", || async {
                 let mut work = self.ledger().transaction().await?;
-                // The board that is meant, until it is known which one it is: so that a run which is killed
-                // before that is settled, too.
-                let sql = "INSERT INTO runs \
-                     (id, process, place, bench, slot, operator, part, started, device_id, product, customer, \
-                     outcome, version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
-                     ON CONFLICT (id) DO NOTHING";
-                sqlx::query(sql)
-                    .bind(self.name())
-                    .bind(self.ledger().inner.process.clone())
-                    .bind(leases::place())
-                    .bind(stored(&who.bench))
-                    .bind(self.inner.slot.clone())
-                    .bind(stored(&who.operator))
-                    .bind(part_word(part))
-                    .bind(stamp(self.inner.started))
-                    .bind(job.device_id.as_ref().map(ToString::to_string))
-                    .bind(product.clone())
-                    .bind(customer.clone())
-                    .bind(Outcome::Incomplete.as_str())
-                    .bind(env!("CARGO_PKG_VERSION"))
-                    .execute(work.on())
-                    .await?;
-                settle_boardless(&mut work, &stored(&who.bench), self.id()).await?;
+                self.insert(&mut work).await?;
+                settle_boardless(&mut work, &stored(&self.ledger().who().bench), self.id()).await?;
                 self.keep(work).await
             })
-            .await?;
-        let mut state = self.state();
-        (state.begun, state.owner) = (true, owner);
-        Ok(())
+            .await;
+        if begun.is_err() {
+            self.state().about = None;
+        }
+        begun
     }
 
     async fn take(&self, device_id: &DeviceId, tell: Tell<'_>) -> Result<(), Failure> {
         let deadline = Deadline::after(Self::OTHERS, "the other run on the device");
-        let (_, customer) = owner_words(self.state().owner.as_ref(), Some(device_id));
+        let owner = self.state().about.as_ref().and_then(|about| about.owner.clone());
+        let (_, customer) = owner_words(owner.as_ref(), Some(device_id));
         let mut is_told = false;
         loop {
             let lease = self
@@ -390,7 +413,11 @@ impl Journal for Recording {
             sleep(Self::LOOK_AGAIN).await;
         }
         self.ledger().keep_renewing();
-        self.state().device_id = Some(device_id.clone());
+        let mut state = self.state();
+        if let Some(about) = &mut state.about {
+            about.customer = customer;
+        }
+        state.device_id = Some(device_id.clone());
         Ok(())
     }
 
@@ -440,14 +467,14 @@ impl Recording {
         {
             let at = Timestamp::now();
             let mut state = self.state();
-            if !state.begun {
+            if state.about.is_none() {
                 return result;
             }
             if let Ok(summary) = &result {
                 state.learn(summary.platform, summary.firmware.as_ref());
             }
             state.ends_with(&result, at);
-            state.end = Some(End::of(&result, hook, at, &state));
+            state.end = Some(End::of(&result, hook, at, state.device_id.as_ref()));
         }
         if let Err(unkept) = self.write_end(false).await {
             if result.is_ok() {
@@ -457,6 +484,32 @@ impl Recording {
             tracing::warn!(error = %unkept, "the end of the run is not in the ledger");
         }
         result
+    }
+
+    /// A run that ends before it begins, as its board or its order cannot be what is wanted: so the customer is
+    /// not known. It has this hook.
+    ///
+    /// # Errors
+    ///
+    /// The failure, always.
+    pub async fn refuse(
+        &self,
+        job: &Job,
+        failure: Failure,
+        hook: Option<HookKind>,
+    ) -> Result<Summary, Failure> {
+        let (product, _) = owner_words(Some(&job.owner), None);
+        let meant = job.device_id.as_ref().map(ToString::to_string);
+        let about = About { part: part_word(Part::Whole), owner: None, meant, product, customer: None };
+        self.state().about = Some(about);
+        self.end_with(Err(failure), hook).await
+    }
+
+    /// The product and the customer, as far as they are known.
+    pub fn owner(&self) -> (Option<String>, Option<String>) {
+        let state = self.state();
+        let about = state.about.as_ref();
+        (about.and_then(|about| about.product.clone()), about.and_then(|about| about.customer.clone()))
     }
 
     /// The hook that is due now that the run has ended. The device is kept until [`Recording::hook_ended`].
@@ -497,24 +550,20 @@ impl Recording {
             .ledger()
             .working("written", || async {
                 let mut work = self.ledger().transaction().await?;
+                // One that was stopped while it began may not have got so far.
+                self.insert(&mut work).await?;
                 let hook = match (end.outcome, &end.device_id) {
                     (Outcome::Already, Some(id)) if !lacks_its_hook(&mut work, id, self.id()).await? => None,
                     _ => end.hook,
                 };
-                // A run that ends before it has its board keeps the one that was meant.
                 let sql = "UPDATE runs SET ended = $1, outcome = $2, failure_code = $3, failure_step = $4, \
-                     detail = $5, device_id = COALESCE($6, device_id), product = $7, \
-                     customer = COALESCE($8, customer), settled_by = NULL, hook = $9 \
-                     WHERE id = $10 AND ended IS NULL";
+                     detail = $5, settled_by = NULL, hook = $6 WHERE id = $7 AND ended IS NULL";
                 let ended = sqlx::query(sql)
                     .bind(stamp(end.at))
                     .bind(end.outcome.as_str())
                     .bind(end.failure_code.clone())
                     .bind(end.failure_step.clone())
                     .bind(end.detail.clone())
-                    .bind(end.device_id.clone())
-                    .bind(end.product.clone())
-                    .bind(end.customer.clone())
                     .bind(hook.map(HookKind::as_str))
                     .bind(self.name())
                     .execute(work.on())

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use provision::{
     model::DeviceId,
-    record::{Outcome, RunQuery},
+    record::{NewOrder, Outcome, RunQuery},
     sim::photon::PhotonConfig,
 };
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use sqlx::{Connection, SqliteConnection};
 use crate::{
     bench::{codes, guarded},
     cluster::Cluster,
-    floor::{Floor, id, is, until, whole},
+    floor::{Floor, id, is, is_end_of, until, whole},
 };
 
 async fn on_postgres(cluster: &Cluster) -> Floor {
@@ -256,4 +256,35 @@ async fn runs_at_a_bench_tell_their_slot() {
     let query = RunQuery { device_id: DeviceId::parse(id(0).as_str()).ok(), ..RunQuery::default() };
     let runs = floor.open_ledger().runs(&query).await.unwrap();
     assert_eq!(runs[0].slot.as_deref(), Some("1-1.4"));
+}
+
+#[tokio::test]
+async fn a_board_that_fails_before_its_run_begins_is_in_the_ledger_too() {
+    let floor = Floor::new().await;
+    let (read, write) = std::io::pipe().unwrap();
+    let file = floor.bench.home().join("failed");
+    let fail = format!("sh -c 'echo $1 >> {}' x {{code}}-{{customer}}", file.display());
+    // An order that no file could bring in.
+    let order = NewOrder { device_id: Some(id(1)), customer: Some("{nobody}".into()), ..NewOrder::default() };
+    floor.open_ledger().add_order("scanned", &order).await.unwrap();
+    let _board = floor.plug(0);
+    let which = ["--any", "--scan", "--on-fail", &fail];
+    let mut shift = floor.shift_of(&which).stdin(read).start();
+    std::io::Write::write_all(&mut &write, format!("{}\n", id(7)).as_bytes()).unwrap();
+    assert_eq!(until(&mut shift, is_end_of(0)).await["error"]["code"], "wrong-device");
+    assert_eq!(until(&mut shift, is("hook")).await["ok"], true);
+    let _other = floor.plug(1);
+    assert_eq!(until(&mut shift, is_end_of(1)).await["error"]["code"], "configuration");
+    whole(shift).await;
+    let runs = floor.open_ledger().runs(&RunQuery::default()).await.unwrap();
+    let told: Vec<_> =
+        runs.iter().map(|run| (run.device_id.as_deref(), run.failure_code.as_deref())).collect();
+    let (one, other) = (id(0), id(1));
+    assert_eq!(
+        told,
+        [(Some(other.as_str()), Some("configuration")), (Some(one.as_str()), Some("wrong-device"))]
+    );
+    assert!(runs[1].detail.as_deref().unwrap().contains(id(7).as_str()), "{:?}", runs[1]);
+    assert_eq!((runs[0].customer.as_deref(), runs[1].customer.as_deref()), (None, None));
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "wrong-device-\nconfiguration-\n");
 }

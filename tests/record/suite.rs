@@ -32,6 +32,7 @@ on_both! {
     an_order_is_found_by_what_it_says
     benches_count_each_other
     a_run_that_ends_before_it_has_its_board_keeps_the_one_that_was_meant
+    a_run_that_never_got_to_begin_is_recorded_all_the_same
     many_open_a_new_ledger_at_once
     many_boards_share_a_ledger_and_one_that_is_stopped_takes_nothing_with_it
     a_newer_schema_is_refused
@@ -178,6 +179,31 @@ async fn a_run_that_ends_before_it_has_its_board_keeps_the_one_that_was_meant(pl
     let runs = ledger.runs(&query).await.unwrap();
     assert_eq!((runs.len(), runs[0].outcome), (1, Outcome::Failed));
     assert_eq!(runs[0].customer.as_deref(), Some("3b0021001747353236343033@shadow.example"));
+}
+
+async fn a_run_that_never_got_to_begin_is_recorded_all_the_same(place: Place) {
+    let ledger = place.ledger("left");
+    let job = Job { device_id: Some(id()), ..job() };
+    // Stopped before the ledger has answered.
+    let stopped = Recording::new(&ledger, None);
+    assert!(futures_util::FutureExt::now_or_never(stopped.begin(&job, Part::Whole)).is_none());
+    stopped.end(Err(Failure::new(FailureCode::Interrupted, "interrupted"))).await.unwrap_err();
+    let run = story(&ledger, &stopped).await.run;
+    assert_eq!((run.outcome, run.device_id.as_deref()), (Outcome::Interrupted, Some(ID)));
+    // Refused before anything was asked of the board.
+    let refused = Recording::new(&ledger, None);
+    let failure =
+        Failure::new(FailureCode::WrongDevice, "the barcode said another").in_step(Step::KnowDevice);
+    refused.refuse(&job, failure, Some(HookKind::OnFail)).await.unwrap_err();
+    assert_eq!(refused.hook(), Some(HookKind::OnFail));
+    let run = story(&ledger, &refused).await.run;
+    assert_eq!((run.outcome, run.failure_code.as_deref()), (Outcome::Failed, Some("wrong-device")));
+    assert_eq!(run.detail.as_deref(), Some("the barcode said another"));
+    assert_eq!(
+        (run.device_id.as_deref(), run.product.as_deref(), run.customer),
+        (Some(ID), Some("1319"), None)
+    );
+    assert!(run.ended.is_some());
 }
 
 async fn a_later_run_settles_one_that_never_ended(place: Place) {
