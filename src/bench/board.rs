@@ -439,7 +439,7 @@ fn about(
         ("device_id", device_id.map(ToString::to_string).unwrap_or_default()),
         ("customer", customer.unwrap_or_default()),
         ("product", product.unwrap_or_default()),
-        ("slot", task.slot.clone()),
+        ("slot", slot_of(task).unwrap_or_default()),
         ("run", recording.id().to_string()),
         ("code", code.map(FailureCode::as_str).unwrap_or_default()),
         ("name", of(order.and_then(|order| order.name.as_ref()))),
