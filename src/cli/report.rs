@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::{
+    history::PAGE,
     ledger::{Format, ReadArgs},
     listing::{Column, Listing, ListingArgs, show_result},
     moment::{local, since, until},
@@ -13,7 +14,7 @@ use super::{
 };
 use crate::{
     model::{Failure, FailureCode},
-    record::{Figures, Ledger, RunQuery, figures},
+    record::{Figures, Ledger, Reckoning, RunQuery},
 };
 
 /// Reckon up a time: yield, failures by cause, time per step
@@ -43,11 +44,22 @@ pub async fn run(args: &Args, output: Output, signals: &Signals) -> Result<(), T
         let detail = format!("--from {} is not before the end of --to, {}", local(from), local(to));
         return Err(Failure::new(FailureCode::Configuration, detail).into());
     }
-    let query =
-        RunQuery { since: args.from, until: args.to, bench: args.bench.clone(), ..RunQuery::default() };
+    let mut query = RunQuery {
+        since: args.from,
+        until: args.to,
+        bench: args.bench.clone(),
+        limit: PAGE,
+        ..RunQuery::default()
+    };
     let work = async |ledger: &Ledger| {
-        let figures = figures(&ledger.stories_of(&query).await?);
-        show(&figures, args, args.format.map_or(output, Format::output)).await
+        let mut reckoning = Reckoning::default();
+        loop {
+            let stories = ledger.stories_of(&query).await?;
+            let Some(last) = stories.last() else { break };
+            query.before = Some(last.run.id.clone());
+            stories.iter().for_each(|story| reckoning.add(story));
+        }
+        show(&reckoning.figures(), args, args.format.map_or(output, Format::output)).await
     };
     args.ledger.read(signals, work).await
 }

@@ -52,57 +52,92 @@ pub struct StepTime {
     pub retries: usize,
 }
 
-/// Reckons up these runs. Their order does not matter.
-pub fn figures(stories: &[Story]) -> Figures {
-    let mut runs = BTreeMap::new();
-    let mut causes: HashMap<(String, Option<String>), usize> = HashMap::new();
-    let mut boards: HashMap<&str, Vec<(Timestamp, bool)>> = HashMap::new();
-    let mut steps: BTreeMap<usize, (&str, Vec<Duration>, usize)> = BTreeMap::new();
-    for Story { run, steps: taken, .. } in stories {
-        *runs.entry(run.outcome).or_default() += 1;
+/// What is added up, run by run, in whichever order. It grows with the boards, not with the runs.
+#[derive(Default)]
+pub struct Reckoning {
+    runs: BTreeMap<Outcome, usize>,
+    causes: HashMap<(String, Option<String>), usize>,
+    boards: HashMap<String, Board>,
+    steps: BTreeMap<usize, Step>,
+}
+
+/// How a board's first run ended, and whether any ended well.
+struct Board {
+    first: (Timestamp, bool),
+    passed: bool,
+}
+
+/// How often a step took how long; times are stored in milliseconds, so that many are the same.
+struct Step {
+    name: String,
+    times: BTreeMap<Duration, usize>,
+    retries: usize,
+}
+
+impl Reckoning {
+    /// Adds this run.
+    pub fn add(&mut self, Story { run, steps, .. }: &Story) {
+        *self.runs.entry(run.outcome).or_default() += 1;
         if let Some(code) = &run.failure_code
             && run.outcome == Outcome::Failed
         {
-            *causes.entry((code.clone(), run.failure_step.clone())).or_default() += 1;
+            *self.causes.entry((code.clone(), run.failure_step.clone())).or_default() += 1;
         }
         if let Some(id) = &run.device_id {
             let good = matches!(run.outcome, Outcome::Passed | Outcome::Already);
-            boards.entry(id).or_default().push((run.started, good));
+            let this = (run.started, good);
+            let board = self.boards.entry(id.clone()).or_insert(Board { first: this, passed: good });
+            board.first = board.first.min(this);
+            board.passed |= good;
         }
-        for step in taken {
-            let (_, times, retries) =
-                steps.entry(place(&step.step)).or_insert_with(|| (&step.step, Vec::new(), 0));
-            *retries += usize::try_from(step.tries.saturating_sub(1)).unwrap_or_default();
-            if let (Some(ended), Some("done" | "already-so")) = (step.ended, step.outcome.as_deref()) {
-                times.push(Duration::try_from(ended.duration_since(step.started)).unwrap_or_default());
+        for taken in steps {
+            let step = self.steps.entry(place(&taken.step)).or_insert_with(|| Step {
+                name: taken.step.clone(),
+                times: BTreeMap::new(),
+                retries: 0,
+            });
+            step.retries += usize::try_from(taken.tries.saturating_sub(1)).unwrap_or_default();
+            if let (Some(ended), Some("done" | "already-so")) = (taken.ended, taken.outcome.as_deref()) {
+                let took = Duration::try_from(ended.duration_since(taken.started)).unwrap_or_default();
+                *step.times.entry(took).or_default() += 1;
             }
         }
     }
-    let passed = boards.values().filter(|runs| runs.iter().any(|(_, good)| *good)).count();
-    let first = |runs: &Vec<(Timestamp, bool)>| runs.iter().min().is_some_and(|(_, good)| *good);
-    let passed_at_first = boards.values().filter(|runs| first(runs)).count();
-    let mut causes: Vec<_> =
-        causes.into_iter().map(|((code, step), runs)| Cause { code, step, runs }).collect();
-    causes.sort_by(|a, b| b.runs.cmp(&a.runs).then_with(|| (&a.code, &a.step).cmp(&(&b.code, &b.step))));
-    let steps = steps.into_values().map(|(step, mut times, retries)| {
-        times.sort_unstable();
-        let (median, p95) = (seconds(&times, 50), seconds(&times, 95));
-        StepTime { step: step.to_owned(), count: times.len(), median, p95, retries }
-    });
-    Figures { runs, boards: boards.len(), passed, passed_at_first, causes, steps: steps.collect() }
+
+    /// What it comes to.
+    pub fn figures(self) -> Figures {
+        let count = |is: fn(&Board) -> bool| self.boards.values().filter(|board| is(board)).count();
+        let (passed, passed_at_first) = (count(|board| board.passed), count(|board| board.first.1));
+        let mut causes: Vec<_> =
+            self.causes.into_iter().map(|((code, step), runs)| Cause { code, step, runs }).collect();
+        causes.sort_by(|a, b| b.runs.cmp(&a.runs).then_with(|| (&a.code, &a.step).cmp(&(&b.code, &b.step))));
+        let steps = self.steps.into_values().map(|Step { name, times, retries }| StepTime {
+            count: times.values().sum(),
+            median: seconds(&times, 50),
+            p95: seconds(&times, 95),
+            step: name,
+            retries,
+        });
+        let steps = steps.collect();
+        Figures { runs: self.runs, boards: self.boards.len(), passed, passed_at_first, causes, steps }
+    }
 }
 
-/// The smallest of these sorted times that so many of 100 do not exceed.
-fn seconds(times: &[Duration], percent: usize) -> f64 {
-    let rank = (times.len() * percent).div_ceil(100).saturating_sub(1);
-    times.get(rank).copied().unwrap_or_default().as_secs_f64()
+/// The smallest of these times that so many of 100 do not exceed.
+fn seconds(times: &BTreeMap<Duration, usize>, percent: usize) -> f64 {
+    let rank = (times.values().sum::<usize>() * percent).div_ceil(100).max(1);
+    let mut counted = 0;
+    let reaches = |(_, count): &(&Duration, &usize)| {
+        counted += **count;
+        counted >= rank
+    };
+    times.iter().find(reaches).map(|(time, _)| *time).unwrap_or_default().as_secs_f64()
 }
 
 /// Where a step stands in the job; one of another version stands last.
 pub(super) fn place(step: &str) -> usize {
-    use crate::model::Step;
-
-    Step::ALL.iter().position(|known| known.as_str() == step).unwrap_or(Step::ALL.len())
+    let all = crate::model::Step::ALL;
+    all.iter().position(|known| known.as_str() == step).unwrap_or(all.len())
 }
 
 #[cfg(test)]
@@ -151,6 +186,12 @@ mod tests {
         }
     }
 
+    fn figures(stories: &[Story]) -> Figures {
+        let mut reckoning = Reckoning::default();
+        stories.iter().for_each(|story| reckoning.add(story));
+        reckoning.figures()
+    }
+
     #[test]
     fn a_board_that_passes_in_the_end_has_passed_but_not_at_first() {
         // The newest first, as they are read.
@@ -161,6 +202,8 @@ mod tests {
             story(0, "c", Outcome::Already, 3000, 2),
         ];
         let figures = figures(&stories);
+        let backwards: Vec<_> = stories.iter().rev().cloned().collect();
+        assert_eq!(self::figures(&backwards), figures);
         assert_eq!((figures.boards, figures.passed, figures.passed_at_first), (3, 2, 1));
         assert_eq!(figures.runs[&Outcome::Failed], 2);
         let cause = Cause { code: "code-refused".into(), step: Some("deliver".into()), runs: 2 };
@@ -171,10 +214,16 @@ mod tests {
 
     #[test]
     fn ranks_are_those_of_the_times_that_there_are() {
-        let times: Vec<_> = (1..=100).map(Duration::from_secs).collect();
-        assert_eq!((seconds(&times, 50), seconds(&times, 95)), (50.0, 95.0));
-        assert_eq!((seconds(&times[..1], 50), seconds(&times[..1], 95)), (1.0, 1.0));
-        assert_eq!(seconds(&[], 95), 0.0);
+        let of = |times: &[u64]| {
+            let mut counts = BTreeMap::new();
+            times.iter().for_each(|time| *counts.entry(Duration::from_secs(*time)).or_default() += 1);
+            (seconds(&counts, 50), seconds(&counts, 95))
+        };
+        assert_eq!(of(&(1..=100).collect::<Vec<_>>()), (50.0, 95.0));
+        assert_eq!(of(&[1]), (1.0, 1.0));
+        assert_eq!(of(&[3, 1, 1]), (1.0, 3.0));
+        assert_eq!(of(&[1, 1, 2, 2]), (1.0, 2.0));
+        assert_eq!(of(&[]), (0.0, 0.0));
         assert_eq!(figures(&[]).boards, 0);
     }
 }

@@ -47,7 +47,7 @@ mod runs;
 mod schema;
 
 pub use benches::{Beat, Bench};
-pub use figures::{Cause, Figures, StepTime, figures};
+pub use figures::{Cause, Figures, Reckoning, StepTime};
 pub use leases::Lease;
 pub use ledger::{Ledger, Who};
 pub use location::Location;

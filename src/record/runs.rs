@@ -9,7 +9,7 @@ use sqlx::{Row, any::AnyRow};
 
 use super::{
     Ledger,
-    ledger::{Transaction, Trouble, random, stamp},
+    ledger::{Transaction, Trouble, random},
 };
 use crate::model::{DeviceId, Failure};
 
@@ -23,9 +23,14 @@ impl RunId {
     const SHORT: usize = 8;
 
     pub(super) fn new(started: Timestamp) -> Self {
+        Self(format!("{}-{}", Self::begin(started), random(Self::SHORT)))
+    }
+
+    /// What sorts before the names of all runs that began then or later, and behind those of all others.
+    fn begin(started: Timestamp) -> String {
         let to_second = started.to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%S");
         let millisecond = started.as_millisecond().rem_euclid(1000);
-        Self(format!("{to_second}{millisecond:03}-{}", random(Self::SHORT)))
+        format!("{to_second}{millisecond:03}")
     }
 
     /// `20261124T184512031-7k3f9qzp`
@@ -305,7 +310,7 @@ impl Ledger {
             let sql = "SELECT * FROM runs WHERE id = $1 OR substr(id, 20) = $1 ORDER BY id DESC";
             let rows = sqlx::query(sql).bind(name.to_owned()).fetch_all(work.on()).await?;
             let runs = rows.iter().map(run).collect::<Result<_, _>>()?;
-            let stories = stories(&mut work, runs).await?;
+            let stories = stories(&mut work, runs, None).await?;
             work.commit().await?;
             Ok(stories)
         })
@@ -317,7 +322,7 @@ impl Ledger {
         self.working("read", || async {
             let mut work = self.reading().await?;
             let runs = select(&mut work, query).await?;
-            let stories = stories(&mut work, runs).await?;
+            let stories = stories(&mut work, runs, query.bench.as_deref()).await?;
             work.commit().await?;
             Ok(stories)
         })
@@ -419,37 +424,50 @@ pub(super) async fn lacks_its_hook(
 }
 
 async fn select(work: &mut Transaction<'_>, query: &RunQuery) -> Result<Vec<Run>, Trouble> {
-    // Every condition is always there, so that there is one text to prepare, and none to put together.
-    let sql = "SELECT * FROM runs WHERE started >= $1 AND started < $2 AND ($3 = '' OR device_id = $3) \
+    // Every condition is always there, so that there is one text to prepare, and none to put together. The
+    // names tell when runs began, and are found by an index: a page does not read those before it.
+    let sql = "SELECT * FROM runs WHERE id >= $1 AND id < $2 AND ($3 = '' OR device_id = $3) \
          AND ($4 = '' OR bench = $4) AND ($5 = 0 OR outcome NOT IN ('passed', 'already')) \
-         AND ($6 = '' OR id < $6) ORDER BY id DESC LIMIT $7";
+         ORDER BY id DESC LIMIT $6";
     let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+    let until = query.until.map_or_else(|| "9".into(), RunId::begin);
+    let before = query.before.as_ref().map(|run| run.0.clone());
     let rows = sqlx::query(sql)
-        .bind(query.since.map(stamp).unwrap_or_default())
-        .bind(query.until.map_or_else(|| "9".into(), stamp))
+        .bind(query.since.map(RunId::begin).unwrap_or_default())
+        .bind(before.map_or(until.clone(), |before| before.min(until)))
         .bind(text(query.device_id.as_ref().map(DeviceId::as_str)))
         .bind(text(query.bench.as_deref()))
         .bind(i64::from(query.failed))
-        .bind(text(query.before.as_ref().map(RunId::as_str)))
         .bind(if query.limit == 0 { i64::MAX } else { i64::from(query.limit) })
         .fetch_all(work.on())
         .await?;
     Ok(rows.iter().map(run).collect::<Result<_, _>>()?)
 }
 
-/// Adds what is known of each. All lie between the first and the last, so that three questions do.
-async fn stories(work: &mut Transaction<'_>, runs: Vec<Run>) -> Result<Vec<Story>, Trouble> {
+/// Adds what is known of each. All lie between the first and the last, so that three questions do; those of
+/// other benches that lie there, too, are left out.
+async fn stories(
+    work: &mut Transaction<'_>,
+    runs: Vec<Run>,
+    bench: Option<&str>,
+) -> Result<Vec<Story>, Trouble> {
     let (Some(last), Some(first)) = (runs.first(), runs.last()) else { return Ok(Vec::new()) };
-    let between = |sql: &'static str| sqlx::query(sql).bind(first.id.0.clone()).bind(last.id.0.clone());
-    let sql = "SELECT * FROM steps WHERE run_id BETWEEN $1 AND $2";
-    let mut steps = of_runs(&between(sql).fetch_all(work.on()).await?, step)?;
+    let of = |sql: &'static str| {
+        let between = sqlx::query(sql).bind(first.id.0.clone()).bind(last.id.0.clone());
+        between.bind(bench.unwrap_or_default().to_owned())
+    };
+    let sql = "SELECT * FROM steps WHERE run_id BETWEEN $1 AND $2 \
+         AND ($3 = '' OR run_id IN (SELECT id FROM runs WHERE id BETWEEN $1 AND $2 AND bench = $3))";
+    let mut steps = of_runs(&of(sql).fetch_all(work.on()).await?, step)?;
     for steps in steps.values_mut() {
         steps.sort_by_key(|step| (step.started, super::figures::place(&step.step)));
     }
-    let sql = "SELECT * FROM retries WHERE run_id BETWEEN $1 AND $2 ORDER BY number";
-    let mut retries = of_runs(&between(sql).fetch_all(work.on()).await?, retry)?;
-    let sql = "SELECT * FROM intents WHERE run_id BETWEEN $1 AND $2 ORDER BY at, step";
-    let mut intents = of_runs(&between(sql).fetch_all(work.on()).await?, intent)?;
+    let sql = "SELECT * FROM retries WHERE run_id BETWEEN $1 AND $2 \
+         AND ($3 = '' OR run_id IN (SELECT id FROM runs WHERE id BETWEEN $1 AND $2 AND bench = $3)) ORDER BY number";
+    let mut retries = of_runs(&of(sql).fetch_all(work.on()).await?, retry)?;
+    let sql = "SELECT * FROM intents WHERE run_id BETWEEN $1 AND $2 \
+         AND ($3 = '' OR run_id IN (SELECT id FROM runs WHERE id BETWEEN $1 AND $2 AND bench = $3)) ORDER BY at, step";
+    let mut intents = of_runs(&of(sql).fetch_all(work.on()).await?, intent)?;
     let story = |run: Run| Story {
         steps: steps.remove(&run.id.0).unwrap_or_default(),
         retries: retries.remove(&run.id.0).unwrap_or_default(),
@@ -545,6 +563,8 @@ mod tests {
         assert!(early.as_str().starts_with("20261124T184512031-"));
         assert_eq!(early.as_str().len(), 19 + RunId::SHORT);
         assert_eq!(early.short(), &early.as_str()[19..]);
+        let since = RunId::begin("2026-11-24T18:45:12.032Z".parse().unwrap());
+        assert!(*early.as_str() < *since && *since < *late.as_str());
     }
 
     #[test]
