@@ -33,20 +33,31 @@ fn hint_at_a_bench(failure: &Failure) -> String {
         F::NoDevice | F::NoAnswer => "check the cable, press RESET, then plug it in again",
         F::PortForbidden => "run `sudo provision udev install`, then plug it in again",
         F::PortBusy => "close the other program that uses its port, then plug it in again",
-        F::ConsoleStuck => "press RESET, then plug it in again",
+        F::ConsoleStuck | F::InDialogue => "press RESET, then plug it in again",
         F::WrongDevice => "plug it in again: another board answered",
         F::FirmwareTooOld => "put it aside: update its Device OS, or claim it over SoftAP",
         F::CodeRefused => "plug it in again, with another cable or in another socket",
         F::WifiRefused => "check the network that is given to the boards",
+        F::WifiCannotArrive => "end the bench, and correct the network that is given to the boards",
         F::WrongPlatform => "put it aside: it is another kind of board than the product's",
         F::ImportRefused => "put it aside: the cloud does not know a board with this id",
         F::CloudRefused => "put it aside: the cloud refuses it, and the log says why",
-        F::CloudUnreachable | F::LimitsHit => "plug it in again when the cloud can be reached",
+        F::CloudUnreachable | F::CloudGarbled | F::NotSecure => {
+            "plug it in again when the cloud answers; a proxy may stand in between"
+        }
+        F::LimitsHit => "plug it in again in some minutes: the cloud's limits are hit",
+        F::SignInRefused => "check the client's id and secret, then start the bench again",
+        F::SignInHeldBack => "correct the client's id or secret, then start the bench again",
+        F::ProductNotVisible => "check the product, and that the client was made in it",
+        F::DeviceNotVisible => "put it aside: the cloud does not show it in the product",
+        F::DeviceTaken => "plug it in again when the other bench (`bench status`) is done with it",
+        F::NotSettled => "leave it plugged in until its LED breathes cyan; it is its owner's",
         F::NotVerified => "plug it in again; if its LED blinks green, it cannot join the Wi-Fi",
         F::BackToListening => "put it aside: it cannot join the Wi-Fi, or knows none",
         F::OwnedByOther => "put it aside: it is somebody else's",
         F::InOtherProduct => "put it aside: it is in another product",
-        F::Interrupted => "plug it in again: it goes on where it stopped",
+        F::Interrupted | F::PulledOut => "plug it in again: it goes on where it stopped",
+        F::Unexpected => "plug it in again; if that does not help, the log says more (-vv)",
         F::LedgerUnusable => {
             "free space on the disk, mend its rights, or bring the database back; then plug it in again"
         }
@@ -153,6 +164,53 @@ pub fn hint(failure: &Failure) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bench_is_not_told_to_run_again_what_runs_all_day() {
+        use FailureCode as F;
+        for code in [
+            F::NoDevice,
+            F::PortForbidden,
+            F::PortBusy,
+            F::WrongDevice,
+            F::NotListening,
+            F::InDialogue,
+            F::NoAnswer,
+            F::PulledOut,
+            F::ConsoleStuck,
+            F::FirmwareTooOld,
+            F::CodeRefused,
+            F::WifiCannotArrive,
+            F::WifiRefused,
+            F::SignInRefused,
+            F::SignInHeldBack,
+            F::ProductNotVisible,
+            F::WrongPlatform,
+            F::ImportRefused,
+            F::CloudRefused,
+            F::CloudGarbled,
+            F::CloudUnreachable,
+            F::NotSecure,
+            F::LimitsHit,
+            F::NotVerified,
+            F::NotSettled,
+            F::BackToListening,
+            F::OwnedByOther,
+            F::InOtherProduct,
+            F::DeviceNotVisible,
+            F::DeviceTaken,
+            F::LedgerUnusable,
+            F::Interrupted,
+            F::Unexpected,
+        ] {
+            let failure = Failure::new(code, "no");
+            for said in [hint_at_a_bench(&failure), hint_at_a_scanning_bench(&failure)] {
+                assert!(!said.contains("run this again") && !said.contains("--"), "{code:?}: {said}");
+                // In a line of the screen, beside a slot; the ledger's has a line of its own above the boards.
+                assert!(said.len() <= 75 || code == F::LedgerUnusable, "{code:?}: {said}");
+            }
+        }
+    }
 
     #[test]
     fn no_bench_is_told_to_work_without_a_ledger() {
