@@ -69,7 +69,11 @@ impl Shift {
             EventKind::RunEnded { result, .. } => {
                 let verdict = match result {
                     Ok(summary) => {
-                        let again = matches!(self.boards.get(key), Some(Verdict::Passed { already: false }));
+                        // One that was not finished was done here all the same.
+                        let again = matches!(
+                            self.boards.get(key),
+                            Some(Verdict::Passed { already: false } | Verdict::Unfinished(_))
+                        );
                         Verdict::Passed { already: summary.already && !again }
                     }
                     Err(failure) if is_unfinished(failure.code) => Verdict::Unfinished(failure.code),
@@ -184,10 +188,12 @@ mod tests {
             ("d", Err(FailureCode::NoAnswer)),
             ("e", Err(FailureCode::NoAnswer)),
             ("f", Err(FailureCode::PulledOut)),
+            ("g", Err(FailureCode::LedgerUnusable)),
+            ("g", Ok(true)),
         ] {
             shift.take(key, None, &ended(result));
         }
-        assert_eq!((shift.boards(), shift.passed(), shift.already()), (6, 3, 1));
+        assert_eq!((shift.boards(), shift.passed(), shift.already()), (7, 4, 1));
         assert_eq!(shift.failed(), [("no-answer".to_owned(), 2)].into());
         assert_eq!(shift.unfinished(), [("pulled-out".to_owned(), 1)].into());
         assert_eq!(shift.outcome(), Some(FailureCode::PartlyFailed));
