@@ -52,6 +52,8 @@ pub(super) struct Leash {
     pub gave_back: AtomicBool,
     /// It has its order, if it needs one.
     pub goes_ahead: AtomicBool,
+    /// Another bench works on the board.
+    pub waits: AtomicBool,
     /// The verdict, once people have seen it; a hook may still be under way then.
     pub told: OnceLock<Verdict>,
 }
@@ -256,7 +258,15 @@ impl Journal for AtBench<'_> {
     }
 
     async fn take(&self, device_id: &DeviceId, tell: device::Tell<'_>) -> Result<(), Failure> {
-        self.recording.take(device_id, tell).await
+        let waits = |is_so| self.task.leash.waits.store(is_so, Ordering::Relaxed);
+        // It says something when it has to wait, and only then.
+        let told = |note| {
+            waits(true);
+            tell(note);
+        };
+        let taken = self.recording.take(device_id, &told).await;
+        waits(false);
+        taken
     }
 
     fn met(&self, identity: &Identity) {

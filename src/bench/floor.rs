@@ -118,6 +118,8 @@ impl Scan {
 const TICK: Duration = Duration::from_millis(100);
 /// A port that may not be opened yet: the system sets its rights a moment after it appears.
 const RIGHTS: Duration = Duration::from_secs(2);
+/// A board that has gone is missed within this time.
+const MISSED: Duration = Duration::from_secs(2);
 /// From one look for an order that was given back to the next.
 const ORDERS: Duration = Duration::from_secs(5);
 /// A ledger that failed is tried again so much later.
@@ -151,6 +153,7 @@ pub async fn run(
         taken: BTreeSet::new(),
         settled: BTreeSet::new(),
         stopping: None,
+        is_blind: false,
         pulse: Arc::new(Pulse::default()),
     };
     floor.tell_left_over().await;
@@ -339,8 +342,8 @@ enum State {
     Passed,
     /// Until it is unplugged.
     Failed,
-    /// Until it comes back.
-    PulledOut,
+    /// Since then. Until it comes back; it may not have been missed yet.
+    PulledOut(Instant),
     NoScan,
     /// Until an order is given back.
     NoOrder,
@@ -353,7 +356,7 @@ impl State {
         match self {
             Self::Working(leash) => matches!(leash.told.get(), Some(Verdict::Failed(_))),
             // It may only start anew; see `due`.
-            Self::Asking | Self::Passed | Self::PulledOut => false,
+            Self::Asking | Self::Passed | Self::PulledOut(_) => false,
             Self::Ready { .. } | Self::Failed | Self::NoScan | Self::NoOrder | Self::LeftAlone => true,
         }
     }
@@ -378,6 +381,8 @@ struct Floor<'a> {
     /// Those of the taken that have their verdict.
     settled: BTreeSet<String>,
     stopping: Option<Stopping>,
+    /// The place that tells of boards cannot be read.
+    is_blind: bool,
     pulse: Arc<Pulse>,
 }
 
@@ -414,10 +419,15 @@ impl Floor<'_> {
         let seen = match seen {
             Ok(seen) => seen,
             Err(failure) => {
-                self.tell(BenchEvent::Trouble { with: NO_BOARDS, why: Some(failure.to_string()) });
+                if !std::mem::replace(&mut self.is_blind, true) {
+                    self.tell(BenchEvent::Trouble { with: NO_BOARDS, why: Some(failure.to_string()) });
+                }
                 return;
             }
         };
+        if std::mem::take(&mut self.is_blind) {
+            self.tell(BenchEvent::Trouble { with: NO_BOARDS, why: None });
+        }
         let now = Instant::now();
         let seen: BTreeMap<_, _> = seen.into_iter().map(|board| (key_of(&board), board)).collect();
         let gone: Vec<_> = self.boards.keys().filter(|key| !seen.contains_key(*key)).cloned().collect();
@@ -455,10 +465,11 @@ impl Floor<'_> {
         };
         let was_away = known.away_since.take().is_some();
         let is_news = !known.is_shown || known.slot != slot;
+        let has_moved = known.board.port != board.port;
         known.board = board;
         known.slot = slot;
         // One that was pulled out goes on where it was.
-        let goes_on = matches!(known.state, State::PulledOut);
+        let goes_on = matches!(known.state, State::PulledOut(_)) && (was_away || has_moved);
         let comes_back = goes_on || (was_away && !known.is_shown);
         known.is_new |= comes_back && !goes_on;
         known.is_back = comes_back && matches!(known.state, State::Working(_));
@@ -519,6 +530,12 @@ impl Floor<'_> {
                 }
                 Some(State::Working(_) | State::Passed) => self.hide(&key),
                 _ => {}
+            }
+        }
+        // Back before anybody missed it.
+        for known in self.boards.values_mut().filter(|known| known.away_since.is_none()) {
+            if matches!(known.state, State::PulledOut(since) if now.duration_since(since) > MISSED) {
+                known.state = State::ready(Duration::ZERO);
             }
         }
         self.pulse.lacks_order.store(self.boards.values().any(lacks_order), Ordering::Relaxed);
@@ -604,7 +621,7 @@ impl Floor<'_> {
             Some(Waiting::Ledger)
         } else if now < not_before {
             Some(Waiting::Again)
-        } else if self.under_way.len() >= self.bench.lanes || !self.has_a_place(key) {
+        } else if self.lanes_in_use() >= self.bench.lanes || !self.has_a_place(key) {
             Some(Waiting::FreeLane)
         } else if !has_rights {
             Some(Waiting::Again)
@@ -699,6 +716,15 @@ impl Floor<'_> {
         }
     }
 
+    /// A board that only waits for another bench to have done with it takes none.
+    fn lanes_in_use(&self) -> usize {
+        let waits = |known: &&Known| match &known.state {
+            State::Working(leash) => leash.waits.load(Ordering::Relaxed),
+            _ => false,
+        };
+        self.under_way.len() - self.boards.values().filter(waits).count()
+    }
+
     /// Whether this board is among those that were asked for, even if all do that are looked at now.
     fn has_a_place(&self, key: &str) -> bool {
         let Some(count) = self.bench.count else { return true };
@@ -721,6 +747,8 @@ impl Floor<'_> {
         let Some(known) = self.boards.get_mut(key) else { return };
         let lane = known.lane;
         let is_here = known.away_since.is_none();
+        let leash_was_away =
+            matches!(&known.state, State::Working(leash) if leash.was_away.load(Ordering::Relaxed));
         let gave_back =
             matches!(&known.state, State::Working(leash) if leash.gave_back.load(Ordering::Relaxed));
         let (state, is_settled) = match verdict {
@@ -736,7 +764,8 @@ impl Floor<'_> {
             Verdict::NoOrder => (State::NoOrder, false),
             Verdict::Failed(FailureCode::PulledOut) => {
                 known.pulled_out += 1;
-                (if is_here { State::ready(Duration::ZERO) } else { State::PulledOut }, false)
+                let is_back = is_here && leash_was_away;
+                (if is_back { State::ready(Duration::ZERO) } else { State::PulledOut(Instant::now()) }, false)
             }
             Verdict::Failed(FailureCode::LedgerUnusable) => (State::ready(LEDGER), false),
             Verdict::Failed(_) => (State::Failed, true),

@@ -7,7 +7,10 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream::BoxStream};
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep_until},
+};
 use tracing::warn;
 
 use crate::{
@@ -30,6 +33,8 @@ pub struct Watch {
     lister: Arc<dyn Lister>,
     announced: Option<BoxStream<'static, ()>>,
     seen: Arc<Seen>,
+    /// A look that is under way. However slow it is, it outlives whoever waited for it.
+    looking: Option<JoinHandle<Result<Vec<AttachedBoard>, ListError>>>,
     first: bool,
     next_look: Instant,
     settling_until: Instant,
@@ -56,7 +61,7 @@ impl Watch {
     fn new(lister: Arc<dyn Lister>, announced: Option<BoxStream<'static, ()>>) -> Self {
         let now = Instant::now();
         let seen = Arc::new(Seen { boards: Mutex::default(), lister: lister.clone() });
-        Self { lister, announced, seen, first: true, next_look: now, settling_until: now }
+        Self { lister, announced, seen, looking: None, first: true, next_look: now, settling_until: now }
     }
 
     /// A lister that answers with what was seen last, so that many boards do not all look for themselves.
@@ -64,8 +69,8 @@ impl Watch {
         self.seen.clone()
     }
 
-    /// The attached boards: at once the first time, then when others are, or at other ports, than were
-    /// given last. May be dropped at any time without missing anything.
+    /// The attached boards: at once the first time and after an error, then when others are, or at other
+    /// ports, than were given last. May be dropped at any time without missing anything.
     ///
     /// # Errors
     ///
@@ -73,6 +78,7 @@ impl Watch {
     pub async fn next(&mut self) -> Result<Vec<AttachedBoard>, Failure> {
         loop {
             match &mut self.announced {
+                _ if self.looking.is_some() => {}
                 Some(announced) => tokio::select! {
                     told = announced.next() => {
                         if told.is_none() {
@@ -89,7 +95,7 @@ impl Watch {
             let now = Instant::now();
             let quiet = self.announced.is_some() && now > self.settling_until;
             self.next_look = now + if quiet { BACKSTOP } else { POLL };
-            let boards = looked?;
+            let boards = looked.inspect_err(|_| self.first = true)?;
             if self.seen.replace(&boards) || std::mem::take(&mut self.first) {
                 return Ok(boards);
             }
@@ -97,9 +103,14 @@ impl Watch {
     }
 
     /// Listing reads files, so it is done off the runtime.
-    async fn look(&self) -> Result<Vec<AttachedBoard>, Failure> {
-        let lister = self.lister.clone();
-        let looked = tokio::task::spawn_blocking(move || lister.boards()).await;
+    async fn look(&mut self) -> Result<Vec<AttachedBoard>, Failure> {
+        let lister = &self.lister;
+        let looking = self.looking.get_or_insert_with(|| {
+            let lister = lister.clone();
+            tokio::task::spawn_blocking(move || lister.boards())
+        });
+        let looked = looking.await;
+        self.looking = None;
         let looked =
             looked.map_err(|e| Failure::new(FailureCode::Unexpected, "the port list failed").because(e))?;
         Ok(looked?)
@@ -171,6 +182,43 @@ mod tests {
         assert!(watch.next().await.unwrap().is_empty());
         symlink("/dev/null", hub.path().join(ID)).unwrap();
         assert_eq!(watch.next().await.unwrap().len(), 1);
+    }
+
+    /// Takes its time to look, and counts how often it is asked.
+    struct Slow {
+        asked: std::sync::atomic::AtomicUsize,
+        go: Mutex<std::sync::mpsc::Receiver<()>>,
+    }
+
+    impl Lister for Slow {
+        fn boards(&self) -> Result<Vec<AttachedBoard>, ListError> {
+            self.asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            // Whoever has gone has nothing against it.
+            let _ = self.go.lock().unwrap().recv();
+            Ok(Vec::new())
+        }
+
+        fn access(&self, _: &Path) -> Access {
+            Access::Missing
+        }
+    }
+
+    #[tokio::test]
+    async fn a_look_that_takes_longer_than_anybody_waits_comes_to_its_end() {
+        let (go, wait) = std::sync::mpsc::channel();
+        let slow = Arc::new(Slow { asked: Default::default(), go: Mutex::new(wait) });
+        let asked = || slow.asked.load(std::sync::atomic::Ordering::SeqCst);
+        let mut watch = Watch::polling(slow.clone());
+        while asked() == 0 {
+            tokio::select! {
+                biased;
+                _ = watch.next() => panic!("it has not looked yet"),
+                () = tokio::task::yield_now() => {}
+            }
+        }
+        go.send(()).unwrap();
+        assert!(watch.next().await.unwrap().is_empty());
+        assert_eq!(asked(), 1);
     }
 
     #[tokio::test]

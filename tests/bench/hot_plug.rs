@@ -34,6 +34,27 @@ async fn a_board_that_is_pulled_out_goes_on_when_it_is_back_in_another_socket() 
 }
 
 #[tokio::test]
+async fn boards_that_are_gone_before_the_bench_has_missed_them_were_pulled_out_once() {
+    const BOARDS: usize = 6;
+    let floor = Floor::new().await;
+    // Nothing is known of the boards yet but what USB tells, and none has been opened.
+    let gate = floor.bench.cloud.gate("GET /v1/products/1319/devices/*").unwrap();
+    let boards: Vec<_> = (0..BOARDS).map(|n| floor.plug(n)).collect();
+    let mut shift = floor.shift().with(&["--count", &BOARDS.to_string()]).start();
+    guarded(gate.arrived_times(BOARDS)).await;
+    drop(boards);
+    gate.open();
+    for _ in 0..BOARDS {
+        let ended = until(&mut shift, is("result")).await;
+        assert_eq!(ended["error"]["code"], "pulled-out");
+    }
+    let _boards: Vec<_> = (0..BOARDS).map(|n| floor.plug(n)).collect();
+    let sum = whole(shift).await.is(0, BOARDS, 0, json!({}));
+    assert_eq!(sum.events("result").len(), 2 * BOARDS);
+    floor.agrees(0..BOARDS).await;
+}
+
+#[tokio::test]
 async fn a_board_that_is_pulled_out_and_not_back_at_the_end_has_not_failed() {
     let floor = Floor::new().await;
     let gate = floor.bench.cloud.gate("POST /v1/products/1319/device_claims").unwrap();

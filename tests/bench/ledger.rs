@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use provision::{
     model::DeviceId,
-    record::{NewOrder, Outcome, RunQuery},
+    record::{Lease, NewOrder, Outcome, RunQuery},
     sim::photon::PhotonConfig,
 };
 use serde_json::{Value, json};
@@ -235,6 +235,22 @@ async fn a_full_disk_stops_new_boards_until_there_is_room_again() {
     assert!(sum.events("trouble").last().unwrap()["why"].is_null(), "{}", sum.last);
     assert!(!std::path::Path::new(&format!("{}-wal", floor.ledger)).exists(), "it is not closed");
     floor.agrees(0..3).await;
+}
+
+#[tokio::test]
+async fn a_board_that_waits_for_another_bench_takes_no_lane() {
+    let floor = Floor::new().await;
+    let other = floor.open_ledger();
+    assert_eq!(other.lease(&id(0), "another run").await.unwrap(), Lease::Ours);
+    let _board = floor.plug(0);
+    let mut shift = floor.shift().with(&["--slots", "1", "--count", "2"]).start();
+    let waits = |event: &Value| event["note"].as_str().is_some_and(|note| note.contains("another run"));
+    until(&mut shift, waits).await;
+    let _next = floor.plug(1);
+    assert_eq!(until(&mut shift, is("result")).await["device_id"], id(1).as_str());
+    other.release("another run").await.unwrap();
+    whole(shift).await.is(0, 2, 0, json!({}));
+    floor.agrees([0, 1]).await;
 }
 
 #[tokio::test]

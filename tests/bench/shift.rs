@@ -190,6 +190,22 @@ async fn a_place_that_is_no_hub_is_no_place_to_work() {
 }
 
 #[tokio::test]
+async fn a_hub_that_cannot_be_seen_for_a_while_is_told_once_and_so_is_its_end() {
+    let floor = Floor::new().await;
+    let mut shift = floor.shift().with(&["--count", "2"]).start();
+    let board = floor.plug(0);
+    until(&mut shift, is_end_of(0)).await;
+    drop(board);
+    std::fs::remove_dir(floor.bench.hub()).unwrap();
+    let trouble = until(&mut shift, is("trouble")).await;
+    assert_eq!((trouble["with"].as_str(), trouble["why"].is_string()), (Some("BOARDS CANNOT BE SEEN"), true));
+    std::fs::create_dir(floor.bench.hub()).unwrap();
+    assert!(until(&mut shift, is("trouble")).await["why"].is_null());
+    let _next = floor.plug(1);
+    whole(shift).await.is(0, 2, 0, json!({}));
+}
+
+#[tokio::test]
 async fn a_log_file_gets_plain_lines_and_the_sum() {
     let floor = Floor::new().await;
     let _boards = [floor.plug_into(floor.board(0), "1-1.4"), floor.plug_into(floor.board(1), "1-1.5")];
