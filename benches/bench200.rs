@@ -40,7 +40,7 @@ mod linux {
             cloud::{CloudConfig, SimCloud},
             photon::{PhotonConfig, SimPhoton},
         },
-        workflow::{self, Job, Owner, Policy, Unrecorded},
+        workflow::{self, Job, Naming, Owner, Policy, Unrecorded},
     };
     use serde_json::{Value, json};
     use tokio::process::Command;
@@ -130,6 +130,7 @@ mod linux {
             },
             wifi: None,
             device_id: None,
+            naming: Naming::default(),
             reclaim: false,
             dry_run: false,
             policy: Policy::bench(),

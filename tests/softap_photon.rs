@@ -23,7 +23,7 @@ use provision::{
         cloud::{CloudConfig, SimCloud},
         photon::{Mode, PhotonConfig, SimPhoton},
     },
-    workflow::{self, Job, Owner, Policy, Unrecorded, parts},
+    workflow::{self, Job, Naming, Owner, Policy, Unrecorded, parts},
 };
 
 const CODE: &str = "3GjxEdDu3eIWEs5C9WMun5etWsIC7KreXXHQ2JXAfBorHv+t26F04cFObo/FsL5";
@@ -186,6 +186,7 @@ fn job(device_id: Option<DeviceId>) -> Job {
         },
         wifi: Some(wpa2("Office", Some(WifiSecurity::Wpa2Aes), "correct horse")),
         device_id,
+        naming: Naming::default(),
         reclaim: false,
         dry_run: false,
         policy: Policy { out_of_reach: Duration::from_millis(200), ..Policy::default() },

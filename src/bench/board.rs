@@ -14,15 +14,14 @@ use tokio::sync::SetOnce;
 
 use super::{Bench, BenchEvent, Fate, Hook, HookError, Orders, Scan, Shift, SlotMap, Tell};
 use crate::{
-    cloud::{CloudError, Fleet},
     device::{self, UsbPhoton},
     link::discovery::{Access, AttachedBoard, Lister, UsbTarget},
     model::{
-        CustomerTemplate, Deadline, DeviceId, Event, EventKind, Events, Failure, FailureCode, Identity,
-        Invalid, Part, Step, Summary,
+        CustomerTemplate, DeviceId, Event, EventKind, Events, Failure, FailureCode, Identity, Invalid, Part,
+        Step, Summary,
     },
     record::{HookKind, NewOrder, Order, OrderState, Recording},
-    workflow::{self, Job, Journal, Owner},
+    workflow::{self, Job, Journal, Naming, Owner},
 };
 
 /// A board that is taken up.
@@ -162,6 +161,11 @@ pub(super) async fn work(
             if let (Owner::Customer { customer, .. }, Some(ordered)) = (&mut job.owner, ordered) {
                 *customer = ordered;
             }
+            if let Some(order) = order.as_ref().filter(|order| order.state != OrderState::Done) {
+                // One that is done already does not keep an order that was anybody's.
+                let (name, note) = (order.name.clone(), order.note.clone());
+                job.naming = Naming { name, note, also_if_done: !is_new };
+            }
             let target = match &task.board.device_id {
                 Some(id) => UsbTarget::Device(id.clone()),
                 None => UsbTarget::Port(task.board.port.clone()),
@@ -190,26 +194,14 @@ pub(super) async fn work(
             Err(error) => tracing::warn!(%error, "the order is not given back in the ledger"),
         }
     }
-    // Whoever sees PASS may unplug the board, so by then all is done that is to be done for it.
-    let named = match &result {
-        Ok(_) => bench.name(&order, device_id.as_ref()).await,
-        Err(_) => Ok(()),
-    };
     if let Some(order) = &order {
-        let settled = match &result {
-            Ok(_) if named.is_ok() => bench.ledger.settle_order(&order.id, OrderState::Done).await,
-            Ok(_) => Ok(()),
-            Err(_) => bench.ledger.settle_order(&order.id, OrderState::Failed).await,
-        };
-        if let Err(error) = settled {
+        let state = if result.is_ok() { OrderState::Done } else { OrderState::Failed };
+        if let Err(error) = bench.ledger.settle_order(&order.id, state).await {
             // The board has its order all the same; only what became of it is not noted.
             tracing::warn!(%error, "the order's end is not in the ledger");
         }
     }
     end(result.clone(), device_id.clone());
-    if let Err(failure) = &named {
-        tell(BenchEvent::Remark { lane: task.lane, text: format!("its name is not set: {failure}") });
-    }
     if let Some((kind, hook)) = recording.hook().and_then(|kind| Some((kind, bench.hooks.of(kind)?))) {
         let about = about(&task, &recording, order.as_ref(), device_id.as_ref(), code);
         let error = tokio::select! {
@@ -412,26 +404,6 @@ impl Bench {
         };
         let new = NewOrder { device_id: Some(id.clone()), customer, name: None, note: None };
         self.ledger.add_order(source, &new).await.map(Some)
-    }
-
-    /// Gives the device the name and the note of its order, unless it got them before.
-    async fn name(&self, order: &Option<Order>, device_id: Option<&DeviceId>) -> Result<(), CloudError> {
-        let (Some(order), Some(id), Owner::Customer { product, .. }) = (order, device_id, &self.job.owner)
-        else {
-            return Ok(());
-        };
-        if order.state == OrderState::Done {
-            return Ok(());
-        }
-        let (fleet, cloud) = (Fleet::Product(product.clone()), &self.cloud);
-        let deadline = Deadline::after(self.job.policy.cloud, "naming the device");
-        if let Some(name) = &order.name {
-            cloud.rename_device(&fleet, id, name, deadline).await?;
-        }
-        if let Some(note) = &order.note {
-            cloud.note_device(&fleet, id, note, deadline).await?;
-        }
-        Ok(())
     }
 }
 

@@ -21,8 +21,6 @@ pub enum BenchEvent {
     Waiting { lane: usize, why: Waiting },
     /// A board will not be taken up.
     LeftAlone { lane: usize, why: LeftAlone },
-    /// Something to be said about a board whose run has ended well.
-    Remark { lane: usize, text: String },
     /// A hook of a board was run.
     Hook { lane: usize, hook: HookKind, error: Option<HookError> },
     /// A barcode was read, or turns out to be for nobody.

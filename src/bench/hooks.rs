@@ -1,6 +1,6 @@
 //! Programs that are run about a board, such as a label printer's.
 
-use std::{collections::BTreeMap, pin::pin, process::Stdio, time::Duration};
+use std::{collections::BTreeMap, path::Path, pin::pin, process::Stdio, time::Duration};
 
 use futures_util::{FutureExt, future::FusedFuture};
 use tokio::{
@@ -69,6 +69,28 @@ impl Hook {
             }
         }
         Ok(Self { program: program.clone(), arguments: arguments.to_vec() })
+    }
+
+    /// Whether its program is there, so that this is not found out with the first board.
+    ///
+    /// # Errors
+    ///
+    /// It is no file, or is in no directory of `PATH`.
+    pub fn check(&self) -> Result<(), Invalid> {
+        let missing = |why: String| Err(Invalid { what: "a hook", why });
+        let program = Path::new(&self.program);
+        // Without that variable the system has directories of its own.
+        let path = std::env::var_os("PATH").filter(|_| cfg!(unix));
+        if self.program.contains(std::path::MAIN_SEPARATOR) {
+            if !program.is_file() {
+                return missing(format!("cannot be run: there is no file {}", clean(&self.program)));
+            }
+        } else if path
+            .is_some_and(|path| !std::env::split_paths(&path).any(|dir| dir.join(program).is_file()))
+        {
+            return missing(format!("cannot be run: {} is in no directory of PATH", clean(&self.program)));
+        }
+        Ok(())
     }
 
     /// Runs it in a process group of its own, without this program's secrets. The whole group is killed
@@ -224,6 +246,14 @@ mod tests {
 
     fn values(customer: &str) -> BTreeMap<&'static str, String> {
         [("customer", customer.to_owned()), ("slot", "A1".to_owned())].into()
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_found_out_at_once() {
+        let check = |text: &str| Hook::parse(text).unwrap().check().map_err(|error| error.to_string());
+        assert_eq!(check("true"), Ok(()));
+        assert!(check("/nowhere/label").unwrap_err().contains("there is no file /nowhere/label"));
+        assert!(check("no-such-label-printer").unwrap_err().contains("is in no directory of PATH"));
     }
 
     #[test]

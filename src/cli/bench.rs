@@ -32,7 +32,7 @@ use crate::{
     model::{CustomerTemplate, Failure, FailureCode, Invalid},
     record::{self, Ledger, NewOrder},
     report::{BenchReporter, Style},
-    workflow::{Job, Owner, Policy},
+    workflow::{Job, Naming, Owner, Policy},
 };
 
 /// Provision every Photon that is plugged in, many at once, with nobody at the keyboard
@@ -143,7 +143,15 @@ impl Ready {
         if args.scan && sources.contains(&&Some(SecretSource::StandardInput)) {
             return Err(wrong("--scan and a secret cannot both be read from standard input"));
         }
+        for (flag, hook) in [("--on-pass", &args.on_pass), ("--on-fail", &args.on_fail)] {
+            if let Some(hook) = hook {
+                hook.check().map_err(|why| wrong(format!("{flag}: {why}")))?;
+            }
+        }
         let mut given = args.settings.clone();
+        if !args.scan && given.customer.as_ref().is_some_and(|text| text.contains(Scan::HOLE)) {
+            return Err(wrong("--customer: {scan} stands for a barcode: give --scan, too"));
+        }
         // What barcodes are put into is no template of `--customer`'s own kind.
         let scan_template = given.customer.take_if(|text| args.scan && text.contains(Scan::HOLE));
         if let Some(template) = &scan_template {
@@ -183,8 +191,15 @@ impl Ready {
             policy = Policy { claim_lag, first_look, longest_look, ..policy };
         }
         let policy = args.until.within(policy, &settings);
-        let mut job =
-            Job { owner, wifi: None, device_id: None, reclaim: args.reclaim, dry_run: false, policy };
+        let mut job = Job {
+            owner,
+            wifi: None,
+            device_id: None,
+            naming: Naming::default(),
+            reclaim: args.reclaim,
+            dry_run: false,
+            policy,
+        };
         job.wifi = match args.wifi.resolve(&env, &mut secrets)? {
             Wanted::Nothing => None,
             Wanted::Network(network) => Some(*network),

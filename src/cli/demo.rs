@@ -27,7 +27,7 @@ use crate::{
         cloud::{CloudConfig, SimCloud},
         photon::{PhotonConfig, SimPhoton},
     },
-    workflow::{self, Job, Owner, Policy, Unrecorded},
+    workflow::{self, Job, Naming, Owner, Policy, Unrecorded},
 };
 
 /// What takes a real board 5 to 30 seconds, made short enough to watch.
@@ -165,6 +165,7 @@ fn job(product: &str, args: &Args) -> Result<Job, Failure> {
         },
         wifi: None,
         device_id: None,
+        naming: Naming::default(),
         reclaim: false,
         dry_run: false,
         policy: if patient { Policy::bench() } else { Policy::default() },

@@ -22,7 +22,7 @@ use crate::{
     model::{Events, Failure, FailureCode, clean},
     record::{Ledger, Recording},
     report::{self, Reporter, Style},
-    workflow::{self, Job, Journal, Owner, Policy, Unrecorded},
+    workflow::{self, Job, Journal, Naming, Owner, Policy, Unrecorded},
 };
 
 /// Take one Photon to its customer
@@ -200,7 +200,15 @@ fn job(args: &Args, settings: &Settings) -> Result<Job, Failure> {
     let owner = owner(args.owner, settings)?;
     let policy = args.until.within(Policy::default(), settings);
     let device_id = args.wire.device_id.clone();
-    Ok(Job { owner, wifi: None, device_id, reclaim: args.reclaim, dry_run: args.dry_run, policy })
+    Ok(Job {
+        owner,
+        wifi: None,
+        device_id,
+        naming: Naming::default(),
+        reclaim: args.reclaim,
+        dry_run: args.dry_run,
+        policy,
+    })
 }
 
 /// Whose the device shall be, with what that needs.

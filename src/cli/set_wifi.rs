@@ -18,7 +18,7 @@ use crate::{
     model::Failure,
     record::Ledger,
     report::Style,
-    workflow::{Job, Owner, Policy, parts},
+    workflow::{Job, Naming, Owner, Policy, parts},
 };
 
 /// Give a board its Wi-Fi, and claim nothing
@@ -66,6 +66,7 @@ impl Ready {
             owner: Owner::Developer,
             wifi,
             device_id: args.wire.device_id.clone(),
+            naming: Naming::default(),
             reclaim: false,
             dry_run: false,
             policy: Policy::default(),

@@ -23,7 +23,7 @@ use crate::{
     model::{DeviceId, Failure, Ticket},
     record::Ledger,
     report::Style,
-    workflow::{Job, Owner, Policy, parts},
+    workflow::{Job, Naming, Owner, Policy, parts},
 };
 
 const WHAT: &str = "ticket";
@@ -112,7 +112,8 @@ impl Prepare {
         show_warnings(&mut secrets);
         let policy = Policy::default();
         let device_id = args.device_id.clone();
-        let job = Job { owner, wifi, device_id, reclaim: false, dry_run: false, policy };
+        let job =
+            Job { owner, wifi, device_id, naming: Naming::default(), reclaim: false, dry_run: false, policy };
         let ledger = args.ledger.resolve(&args.settings.profile, &env)?;
         Ok(Self { job, cloud, ledger, out: args.out.clone() })
     }

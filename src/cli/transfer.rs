@@ -22,7 +22,7 @@ use crate::{
     record::Ledger,
     report::Style,
     workflow::{
-        self, Job, Owner, Policy,
+        self, Job, Naming, Owner, Policy,
         transfer::{Transferred, look, transfer},
     },
 };
@@ -106,6 +106,7 @@ impl Ready {
                 owner: Owner::Customer { product, customer: CustomerTemplate::Fixed(to) },
                 wifi: None,
                 device_id: Some(device),
+                naming: Naming::default(),
                 reclaim: true,
                 dry_run: false,
                 policy,

@@ -296,6 +296,10 @@ impl<W: Iterator<Item = Duration>> Tries<'_, W> {
             Again::Never => false,
         };
         let wait = self.waits.next().unwrap_or(TRY).max(trouble.retry_after.unwrap_or_default());
+        // Nor do the others go before it wants them, whether this call still has the time or not.
+        if trouble.error.code == FailureCode::LimitsHit {
+            self.cloud.shared.limits.pushed_back(self.call.kind, wait);
+        }
         if !again || wait >= self.deadline.left() {
             return Err(trouble.error);
         }
@@ -305,9 +309,6 @@ impl<W: Iterator<Item = Duration>> Tries<'_, W> {
         };
         let (call, tries) = (self.name.clone(), self.made);
         tracing::debug!(call, why, tries, ?wait, "trying again");
-        if trouble.error.code == FailureCode::LimitsHit {
-            self.cloud.shared.limits.pushed_back(self.call.kind, wait);
-        }
         if let Some(listener) = &self.cloud.listener {
             listener(&RetryNotice { call, why, tries, wait });
         }
@@ -852,13 +853,16 @@ mod tests {
     #[tokio::test]
     async fn a_wait_that_would_pass_the_deadline_ends_at_once_with_the_last_error() {
         let server = Scripted::start().await;
-        server.expect_with(DEVICES, 429, "retry-after: 61\r\n", r#"{"error":"slow down"}"#);
         server.expect_with(DEVICES, 503, "retry-after: 61\r\n", "");
+        server.expect_with(DEVICES, 429, "retry-after: 61\r\n", r#"{"error":"slow down"}"#);
         let cloud = signed_in_cloud(&server);
         let error = cloud.user_devices(soon()).await.unwrap_err();
-        assert_eq!((error.code, &*error.said), (FailureCode::LimitsHit, "slow down"));
-        let error = cloud.user_devices(soon()).await.unwrap_err();
         assert_eq!((error.code, error.status), (FailureCode::CloudUnreachable, Some(503)));
+        let error = cloud.user_devices(soon()).await.unwrap_err();
+        assert_eq!((error.code, &*error.said), (FailureCode::LimitsHit, "slow down"));
+        // Nobody asks before the cloud wants to be asked.
+        let error = cloud.user_devices(soon()).await.unwrap_err();
+        assert!(error.said.starts_with("not sent: its turn under the cloud's rate limits"), "{error}");
     }
 
     #[tokio::test]

@@ -36,13 +36,15 @@ pub enum Step {
     GoBack,
     /// The cloud says that the device is the customer's.
     Verify,
+    /// The cloud calls the device what it shall be called.
+    Name,
     /// The firmware update that its first connection may start is over.
     Settle,
 }
 
 impl Step {
     /// All steps in the order in which a person reads them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::KnowDevice,
         Self::Listening,
         Self::SignIn,
@@ -57,6 +59,7 @@ impl Step {
         Self::Finish,
         Self::GoBack,
         Self::Verify,
+        Self::Name,
         Self::Settle,
     ];
 
@@ -84,6 +87,7 @@ impl fmt::Display for Step {
             Self::Finish => "finish",
             Self::GoBack => "go back",
             Self::Verify => "verify",
+            Self::Name => "name",
             Self::Settle => "settle",
         })
     }

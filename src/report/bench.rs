@@ -8,6 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use console::{Alignment, measure_text_width, pad_str};
+
 use super::{
     Style, Wording, json, live, plain,
     plain::action_text,
@@ -17,7 +19,7 @@ use super::{
 };
 use crate::{
     bench::{BenchEvent, Fate, LeftAlone, Shift, Stopping, Waiting, is_unfinished},
-    model::{Action, DeviceId, Event, EventKind, FailureCode, Step, Summary, clean, redact},
+    model::{Action, DeviceId, Event, EventKind, FailureCode, Outcome, Step, Summary, clean, redact},
     record::HookKind,
 };
 
@@ -127,7 +129,6 @@ fn plain_line(event: &BenchEvent, places: &Places, wording: Wording) {
         BenchEvent::Unplugged { lane } => say(&format!("{}unplugged", at(lane))),
         BenchEvent::Waiting { lane, why } => say(&format!("{}{}", at(lane), waiting_text(*why))),
         BenchEvent::LeftAlone { lane, why } => say(&format!("{}{}", at(lane), left_alone_text(*why))),
-        BenchEvent::Remark { lane, text } => say(&format!("{}{}", at(lane), clean(text))),
         BenchEvent::Hook { lane, hook, error: None } => say(&format!("{}{hook}: done", at(lane))),
         BenchEvent::Hook { lane, hook, error: Some(error) } => {
             say(&format!("{}{hook}: failed: {error}{}", at(lane), again(*hook)));
@@ -277,6 +278,8 @@ struct Lane {
     device_id: Option<DeviceId>,
     state: State,
     since: Instant,
+    /// What became of its firmware update.
+    update: String,
 }
 
 enum State {
@@ -305,7 +308,12 @@ struct Doing {
     step: Step,
     text: String,
     loud: bool,
+    /// Since when it has been tried again and again.
+    held_since: Option<Instant>,
 }
+
+/// A step that is tried again for longer than this is told above the boards, too.
+const HELD: Duration = Duration::from_secs(5);
 
 impl State {
     /// What a board is at that is under way: what a person has to do comes first.
@@ -324,13 +332,14 @@ impl Lane {
         (self.state, self.since) = (state, now);
     }
 
-    fn does(&mut self, step: Step, text: String, loud: bool, now: Instant) {
+    fn does(&mut self, doing: Doing, now: Instant) {
         if !matches!(self.state, State::Running(_)) {
             self.set(State::Running(Vec::new()), now);
         }
         if let State::Running(steps) = &mut self.state {
-            steps.retain(|doing| doing.step != step);
-            steps.push(Doing { step, text, loud });
+            let before = steps.iter().position(|other| other.step == doing.step).map(|at| steps.remove(at));
+            let held_before = before.and_then(|before| before.held_since);
+            steps.push(Doing { held_since: doing.held_since.map(|now| held_before.unwrap_or(now)), ..doing });
         }
     }
 
@@ -402,10 +411,11 @@ impl BenchLines {
         match &event.kind {
             EventKind::RunEnded { result, took, .. } => {
                 self.verdicts.insert(event.lane, result.is_ok());
+                let update = self.lanes.get_mut(&event.lane).map(|lane| std::mem::take(&mut lane.update));
                 let state = match result {
                     Ok(summary) => State::Passed {
                         took: *took,
-                        text: passed_text(summary),
+                        text: passed_text(summary, &update.unwrap_or_default()),
                         warned: false,
                         may_be_updating: summary.may_be_updating(),
                     },
@@ -419,20 +429,27 @@ impl BenchLines {
             }
             kind => {
                 let Some(lane) = self.lanes.get_mut(&event.lane) else { return };
+                let mut does = |step: &Step, text: String, loud, held_since| {
+                    lane.does(Doing { step: *step, text, loud, held_since }, now);
+                };
                 match kind {
                     EventKind::DeviceKnown { device_id } => lane.device_id = Some(device_id.clone()),
-                    EventKind::StepStarted { step } => lane.does(*step, step.to_string(), false, now),
-                    EventKind::StepNote { step, note } | EventKind::StepRetried { step, note } => {
-                        lane.does(*step, clean(note), false, now);
-                    }
+                    EventKind::StepStarted { step } => does(step, step.to_string(), false, None),
+                    EventKind::StepNote { step, note } => does(step, clean(note), false, None),
+                    EventKind::StepRetried { step, note } => does(step, clean(note), false, Some(now)),
                     EventKind::ActionNeeded { step, action } => {
                         let text = match action {
                             Action::HoldSetupButton => "hold SETUP 3 s, until dark blue",
                             other => action_text(other),
                         };
-                        lane.does(*step, text.into(), true, now);
+                        does(step, text.into(), true, None);
                     }
-                    EventKind::StepEnded { step, .. } => lane.has_done(*step),
+                    EventKind::StepEnded { step, outcome, note, .. } => {
+                        lane.has_done(*step);
+                        if (*step, *outcome) == (Step::Settle, Outcome::Done) {
+                            lane.update = clean(note);
+                        }
+                    }
                     EventKind::RunEnded { .. } => {}
                 }
             }
@@ -459,6 +476,14 @@ impl BenchLines {
         if count(|state| matches!(state, State::Passed { may_be_updating: true, .. })) > 0 {
             let text = "PASS, but do not unplug a board while it is magenta";
             lines.push(self.paint.loud(&fit(text, columns)));
+        }
+        let is_held = |doing: &&Doing| doing.held_since.is_some_and(|since| now.duration_since(since) > HELD);
+        let held: Vec<_> =
+            self.lanes.values().filter_map(|lane| lane.state.doing()).filter(is_held).collect();
+        if let Some(last) = held.last() {
+            let boards = if held.len() == 1 { "board is" } else { "boards are" };
+            let text = format!("{} {boards} held up: {}", held.len(), last.text);
+            lines.push(self.paint.loud(&fit(&text, columns)));
         }
         for (what, ids) in [(LEFT_INCOMPLETE, &self.left_over), (HOOK_TO_COME, &self.hooks)] {
             if !ids.is_empty() {
@@ -499,8 +524,8 @@ impl BenchLines {
             }
         };
         let time = time.map(seconds).unwrap_or_default();
-        let slot = &lane.slot;
-        let line = format!("{mark} {slot:<width$}  {id:<24}  {}  {text}", paint.faint(&format!("{time:>8}")));
+        let slot = padded(&lane.slot, width);
+        let line = format!("{mark} {slot}  {id:<24}  {}  {text}", paint.faint(&format!("{time:>8}")));
         line.trim_end().to_owned()
     }
 
@@ -517,9 +542,9 @@ impl BenchLines {
         }
         let id = lane.device_id.as_ref().map_or("", |id| &id.as_str()[18..]);
         let room = columns.saturating_sub(width + 18);
-        let slot = &lane.slot;
+        let slot = padded(&lane.slot, width);
         let (mark, word) = (self.paint.bad("✗"), self.paint.bad("FAIL"));
-        vec![format!("{mark} {slot:<width$}  {id:<6}  {word}  {}", fit(next, room))]
+        vec![format!("{mark} {slot}  {id:<6}  {word}  {}", fit(next, room))]
     }
 
     /// How many boards under way fit into a line.
@@ -539,7 +564,7 @@ impl BenchLines {
                 _ => &lane.slot,
             };
             let mark = spinner(now.duration_since(lane.since));
-            format!("{mark} {slot:<width$} {:<15} ", fit(text, 15))
+            format!("{mark} {} {} ", padded(slot, width), padded(text, 15))
         };
         let lines = lanes.chunks(Self::cells_a_line(width, columns));
         lines.map(|lanes| lanes.iter().map(cell).collect::<String>().trim_end().to_owned()).collect()
@@ -566,7 +591,7 @@ impl BenchLines {
         let mut lanes: Vec<_> = self.lanes.values().collect();
         lanes.sort_by_key(|lane| natural(&lane.slot));
         // No label is longer than 12; a socket's path may be.
-        let width = lanes.iter().map(|lane| lane.slot.chars().count()).max().unwrap_or(0).min(16);
+        let width = lanes.iter().map(|lane| measure_text_width(&lane.slot)).max().unwrap_or(0).min(16);
         let whole = |lane: &&Lane| match lane.state {
             State::Failed { .. } => self.failed(lane, width, columns, false, now),
             _ => vec![self.line(lane, width, columns, now)],
@@ -640,14 +665,25 @@ fn natural(slot: &str) -> Vec<(String, u64)> {
     slot.split(['-', '.', ' ']).map(part).collect()
 }
 
-fn passed_text(summary: &Summary) -> String {
+/// In just so many columns.
+fn padded(text: &str, columns: usize) -> String {
+    pad_str(&fit(text, columns), columns, Alignment::Left, None).into_owned()
+}
+
+fn passed_text(summary: &Summary, update: &str) -> String {
     if summary.already {
         return "done before; left alone".into();
     }
     let customer = summary.customer.as_ref().map(ToString::to_string).unwrap_or_default();
     // One that is named after the board stands there already.
     let is_told = summary.device_id.as_ref().is_some_and(|id| customer.contains(id.as_str()));
-    if is_told { String::new() } else { customer }
+    let parts = [customer.as_str(), update];
+    parts
+        .into_iter()
+        .skip(usize::from(is_told))
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 impl View for BenchLines {
@@ -664,7 +700,10 @@ impl View for BenchLines {
                     None => {
                         let state = State::Waiting { text: "", loud: false };
                         let device_id = device_id.clone();
-                        self.lanes.insert(*lane, Lane { slot, device_id, state, since: now });
+                        self.lanes.insert(
+                            *lane,
+                            Lane { slot, device_id, state, since: now, update: String::new() },
+                        );
                     }
                 }
             }
@@ -678,12 +717,6 @@ impl View for BenchLines {
             }
             BenchEvent::LeftAlone { lane, why } => {
                 self.set(*lane, State::LeftAlone(left_alone_text(*why)), now);
-            }
-            BenchEvent::Remark { lane, text: said } => {
-                if let Some(Lane { state: State::Passed { text, warned, .. }, .. }) = self.lanes.get_mut(lane)
-                {
-                    (*text, *warned) = (clean(said), true);
-                }
             }
             BenchEvent::Hook { lane, hook, error: Some(error) } => {
                 self.news = format!("{}{hook} failed: {error}", self.places.label(*lane));
@@ -711,6 +744,9 @@ impl View for BenchLines {
         let mut lines = self.head(size.columns, now);
         // The cursor stands below the last line.
         let room = size.rows.saturating_sub(lines.len() + 1);
+        if self.lanes.is_empty() && self.stopping.is_none() {
+            lines.push(self.paint.faint("plug in a board"));
+        }
         lines.extend(self.body(room, size.columns, now));
         lines.truncate(size.rows.saturating_sub(1));
         lines
@@ -722,7 +758,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::model::{Events, Failure, Outcome, Part};
+    use crate::model::{Events, Failure, Part};
 
     const SIZE: Size = Size { rows: 24, columns: 79 };
 
@@ -849,6 +885,52 @@ mod tests {
     }
 
     #[test]
+    fn boards_that_are_held_up_for_long_are_told_above_all() {
+        let mut desk = Desk::new();
+        (0..2).for_each(|lane| desk.plug(lane));
+        let again = |note: &str| EventKind::StepRetried { step: Step::Customer, note: note.into() };
+        (0..2).for_each(|lane| desk.run(lane, again("503")));
+        assert!(!desk.shown(SIZE).contains("held up"));
+        desk.later(6);
+        desk.run(1, again("the connection was refused; trying again in 12.0 s"));
+        let shown = desk.shown(SIZE);
+        let line = "2 boards are held up: the connection was refused; trying again in 12.0 s\n";
+        assert!(shown.contains(line), "{shown}");
+        (0..2).for_each(|lane| desk.step(lane, Step::Customer));
+        assert!(!desk.shown(SIZE).contains("held up"));
+    }
+
+    #[test]
+    fn labels_of_any_script_stay_in_their_column() {
+        let mut desk = Desk::new();
+        for (lane, slot) in ["一号槽位左上角", "A1"].into_iter().enumerate() {
+            desk.on(BenchEvent::Plugged { lane, slot: slot.into(), device_id: None });
+            desk.pass(lane, true);
+        }
+        let shown = desk.shown(SIZE);
+        let at = |line: &str| measure_text_width(&line[..line.find("PASS").unwrap()]);
+        let places: Vec<_> = shown.lines().skip(1).map(at).collect();
+        assert_eq!(places[0], places[1], "{shown}");
+    }
+
+    #[test]
+    fn what_became_of_an_update_is_told_beside_the_verdict() {
+        let mut desk = Desk::new();
+        desk.plug(0);
+        desk.run(
+            0,
+            EventKind::StepEnded {
+                step: Step::Settle,
+                outcome: Outcome::Done,
+                note: "a firmware update failed".into(),
+                took: Duration::ZERO,
+            },
+        );
+        desk.pass(0, false);
+        assert!(desk.shown(SIZE).ends_with("PASS  ann@example.com; a firmw…"), "{}", desk.shown(SIZE));
+    }
+
+    #[test]
     fn whose_a_board_is_and_that_it_may_need_its_power_are_both_told() {
         let mut desk = Desk::new();
         desk.plug(0);
@@ -968,7 +1050,8 @@ mod tests {
     fn a_line_goes_with_its_board_and_its_verdict_stays_in_the_count() {
         let mut desk = full(0..2, 2..64);
         (0..64).for_each(|lane| desk.on(BenchEvent::Unplugged { lane }));
-        assert_eq!(desk.shown(SIZE), "bench pi-7, product 1319  62 passed, 2 failed, 0 under way  1:01:01");
+        let head = "bench pi-7, product 1319  62 passed, 2 failed, 0 under way  1:01:01";
+        assert_eq!(desk.shown(SIZE), format!("{head}\nplug in a board"));
         desk.plug(0);
         desk.pass(0, false);
         assert!(desk.shown(SIZE).contains("63 passed, 1 failed"), "{}", desk.shown(SIZE));

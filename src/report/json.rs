@@ -39,7 +39,6 @@ pub(super) fn bench_line(event: &BenchEvent, places: &Places, wording: Wording) 
         BenchEvent::Unplugged { lane } => (Some(lane), json!({"event": "unplugged"})),
         BenchEvent::Waiting { lane, why } => (Some(lane), json!({"event": "waiting", "why": why})),
         BenchEvent::LeftAlone { lane, why } => (Some(lane), json!({"event": "left-alone", "why": why})),
-        BenchEvent::Remark { lane, text } => (Some(lane), json!({"event": "remark", "text": text})),
         BenchEvent::Hook { lane, hook, error } => {
             let error = error.as_ref().map(ToString::to_string);
             (Some(lane), json!({"event": "hook", "hook": hook, "ok": error.is_none(), "error": error}))

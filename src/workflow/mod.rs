@@ -19,6 +19,7 @@
 //! | finish | the board has left listening mode |
 //! | go back | this computer is on the network of before, where it had left it |
 //! | verify | the cloud says that the device is the customer's |
+//! | name | the cloud calls the device what it shall be called |
 //! | settle | the firmware update that its first connection may start is over, if that is to be waited for |
 //!
 //! Steps have needs, not positions: what does not depend on each other runs at once.
@@ -40,4 +41,4 @@ pub mod transfer;
 
 pub use journal::{Journal, Unrecorded};
 pub use policy::Policy;
-pub use run::{Job, Owner, run};
+pub use run::{Job, Naming, Owner, run};

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio::{sync::SetOnce, time::timeout};
 
 use super::{
-    Job, Journal, Owner, Policy,
+    Job, Journal, Naming, Owner, Policy,
     run::{
         Desk, conduct, hand_over, late_membership, prepare as prepare_code, prepare_for_anybody, present,
         reach, verify as verify_owner,
@@ -173,6 +173,7 @@ fn job_of(ticket: &Ticket, policy: Policy) -> Job {
         owner,
         wifi: ticket.wifi.clone(),
         device_id: ticket.device_id.clone(),
+        naming: Naming::default(),
         reclaim: false,
         dry_run: false,
         policy,

@@ -57,7 +57,7 @@ impl Policy {
     /// a cloud that is down or a turn under its limits.
     pub fn bench() -> Self {
         Self {
-            cloud: Duration::from_secs(60 * 60),
+            cloud: Duration::from_secs(24 * 60 * 60),
             patient: true,
             claim_lag: Duration::from_secs(2),
             first_look: Duration::from_secs(1),

@@ -16,7 +16,7 @@ use super::{
     track::Track,
 };
 use crate::{
-    cloud::Cloud,
+    cloud::{Cloud, DeviceRecord},
     device::SetupDevice,
     model::{
         ClaimCode, CustomerTemplate, DeviceId, EventKind, Events, Failure, FailureCode, Identity, Part,
@@ -50,12 +50,34 @@ pub struct Job {
     pub wifi: Option<WifiCredentials>,
     /// The board that is meant; another one is refused.
     pub device_id: Option<DeviceId>,
+    /// What it shall be called; a name that nobody wants is left as it is.
+    pub naming: Naming,
     /// Take the device off an owner who is somebody else.
     pub reclaim: bool,
     /// Look, change nothing, never switch modes.
     pub dry_run: bool,
     /// Deadlines.
     pub policy: Policy,
+}
+
+/// What a product's device shall be called in the cloud.
+#[derive(Debug, Clone, Default)]
+pub struct Naming {
+    /// Its name.
+    pub name: Option<String>,
+    /// What the product's team notes about it.
+    pub note: Option<String>,
+    /// A device that is its owner's already is called so, too.
+    pub also_if_done: bool,
+}
+
+impl Naming {
+    /// Whether the device, whose record may not be known, is called so.
+    pub(super) fn is_so(&self, record: Option<&DeviceRecord>) -> bool {
+        let is = |wanted: &Option<String>, is: Option<&String>| wanted.is_none() || wanted.as_ref() == is;
+        is(&self.name, record.and_then(|record| record.name.as_ref()))
+            && is(&self.note, record.and_then(|record| record.notes.as_ref()))
+    }
 }
 
 /// Takes one device to its owner. Ends early, and leaves the device tidy, when `stop` ends first.
@@ -162,6 +184,7 @@ async fn provision<'d>(
     } else {
         Box::pin(steps.verify(Some(device))).await?;
     }
+    steps.name(None).await?;
     steps.settle().await?;
     Ok(steps.summary(Part::Whole, identity.firmware, false))
 }

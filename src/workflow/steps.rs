@@ -13,7 +13,7 @@ use super::{
     track::{InStep, Track},
 };
 use crate::{
-    cloud::{Cloud, CloudError, CustomerWas, DeviceRecord, Import, Product, Sign},
+    cloud::{Cloud, CloudError, CustomerWas, DeviceRecord, Fleet, Import, Product, Sign},
     device::{Manner, Note, SetupDevice},
     model::{
         Action, ClaimCode, Customer, CustomerTemplate, Deadline, DeviceId, Failure, FailureCode,
@@ -466,7 +466,12 @@ impl Steps<'_> {
             }
             let customer = customer.for_device(&board.id);
             match &record.owner {
-                Some(owner) if customer.is(owner) && is_member(&record, of) => Err(self.already()),
+                Some(owner) if customer.is(owner) && is_member(&record, of) => {
+                    if self.job.naming.also_if_done {
+                        self.name(Some(&record)).await?;
+                    }
+                    Err(self.already())
+                }
                 Some(owner) if customer.is(owner) => {
                     let note = "the customer's, but not in the product".into();
                     Ok((Some(record), Outcome::AlreadySo, note))
@@ -724,9 +729,42 @@ impl Steps<'_> {
         }
     }
 
-    /// Until when a look at the record is waited for that is made before this deadline.
+    /// Until when a look at the record is waited for that is made before this deadline, or at its end: the
+    /// last one, too, has the time that an answer takes.
     fn look_until(&self, deadline: Deadline) -> Deadline {
-        if self.job.policy.patient { Deadline::after(self.job.policy.cloud, deadline.name) } else { deadline }
+        let policy = &self.job.policy;
+        let allowed = if policy.patient { policy.cloud } else { deadline.left().max(policy.out_of_reach) };
+        Deadline::after(allowed, deadline.name)
+    }
+
+    /// The cloud calls the device what it shall be called; its record tells whether it does already.
+    pub async fn name(&self, record: Option<&DeviceRecord>) -> Result<(), Ended> {
+        let (naming, Owner::Customer { product, .. }) = (&self.job.naming, &self.job.owner) else {
+            return Ok(());
+        };
+        if naming.is_so(record) {
+            return Ok(());
+        }
+        let board = self.known.wait().await;
+        let fleet = Fleet::Product(product.clone());
+        let work = async {
+            let said = naming.name.clone().unwrap_or_default();
+            if self.job.dry_run {
+                return Ok(((), Outcome::WouldDo, said));
+            }
+            if let Some(name) = &naming.name {
+                let ask =
+                    async |cloud: &Cloud, until| cloud.rename_device(&fleet, &board.id, name, until).await;
+                self.ask(Step::Name, "naming the device", ask).await?;
+            }
+            if let Some(note) = &naming.note {
+                let ask =
+                    async |cloud: &Cloud, until| cloud.note_device(&fleet, &board.id, note, until).await;
+                self.ask(Step::Name, "noting something about the device", ask).await?;
+            }
+            Ok::<_, Ended>(((), Outcome::Done, said))
+        };
+        self.track.step(Step::Name, work).await
     }
 
     /// The firmware update that the first connection may start is over, or none has begun for a while. A

@@ -44,6 +44,32 @@ async fn an_order_names_its_board_and_the_board_gets_its_name_and_note() {
 }
 
 #[tokio::test]
+async fn a_board_that_cannot_be_named_has_not_passed_and_is_named_when_it_is_back() {
+    let floor = Floor::new().await;
+    let orders = floor.file("orders.csv", "customer,name,note\na@b.example,kitchen,fragile\n");
+    floor.bench.cloud.add_fault("PUT /v1/products/*/devices/*=403x1".parse().unwrap());
+    let _board = floor.plug(0);
+    let shift = || floor.shift_of(&["--any", "--orders", orders.to_str().unwrap(), "--count", "1"]).start();
+    let sum = whole(shift()).await.is(3, 0, 0, json!({"device-not-visible": 1}));
+    assert_eq!(sum.events("result")[0]["error"]["step"], "name");
+    whole(shift()).await.is(0, 1, 1, json!({}));
+    let record = floor.bench.cloud.device(id(0).as_str()).unwrap();
+    assert_eq!((record["name"].as_str(), record["notes"].as_str()), (Some("kitchen"), Some("fragile")));
+}
+
+#[tokio::test]
+async fn a_board_that_was_done_before_is_not_called_by_an_order_that_it_does_not_keep() {
+    let floor = Floor::new().await;
+    let _board = floor.plug(0);
+    whole(floor.shift().with(&["--count", "1"]).start()).await.is(0, 1, 0, json!({}));
+    let text = "customer,name\n{device_id}@shadow.example,kitchen\n";
+    let orders = floor.file("orders.csv", text);
+    let which = ["--any", "--orders", orders.to_str().unwrap(), "--count", "1"];
+    whole(floor.shift_of(&which).start()).await.is(0, 1, 1, json!({}));
+    assert_ne!(floor.bench.cloud.device(id(0).as_str()).unwrap()["name"], "kitchen");
+}
+
+#[tokio::test]
 async fn the_next_order_goes_to_the_next_board_and_none_is_used_twice() {
     let floor = Floor::new().await;
     let orders = floor.file("orders.csv", "customer\r\na@b.example\r\na@b.example\r\nc@d.example\r\n");

@@ -10,7 +10,7 @@ use provision::{
         Beat, HookKind, HookState, Lease, Ledger, NewOrder, Order, OrderState, Outcome, Recording, RunQuery,
         Story,
     },
-    workflow::{Job, Journal, Owner, Policy},
+    workflow::{Job, Journal, Naming, Owner, Policy},
 };
 
 use crate::{on_both, place::Place};
@@ -53,6 +53,7 @@ pub fn job() -> Job {
         },
         wifi: None,
         device_id: None,
+        naming: Naming::default(),
         reclaim: false,
         dry_run: false,
         policy: Policy::default(),

@@ -10,7 +10,7 @@ use provision::{
         cloud::Gate,
         photon::{FirmwareUpdate, PhotonConfig, SimPhoton},
     },
-    workflow::{Job, Owner, Policy, Unrecorded, parts},
+    workflow::{Job, Naming, Owner, Policy, Unrecorded, parts},
 };
 use serde_json::{Value, json};
 
@@ -168,6 +168,7 @@ async fn claimed(bench: &Bench) -> (Cloud, Ticket) {
         },
         wifi: None,
         device_id: Some(DeviceId::parse(ID).unwrap()),
+        naming: Naming::default(),
         reclaim: false,
         dry_run: false,
         policy: Policy::default(),
