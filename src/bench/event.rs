@@ -25,6 +25,8 @@ pub enum BenchEvent {
     Hook { lane: usize, hook: HookKind, error: Option<HookError> },
     /// A barcode was read, or turns out to be for nobody.
     Scanned { text: String, fate: Fate },
+    /// A barcode that waited for the next board is this one's.
+    ScanGiven { lane: usize, text: String },
     /// The ledger, or the place that tells of boards, fails; none when it works again.
     Trouble { with: &'static str, why: Option<String> },
     /// How many benches share the limits.

@@ -305,6 +305,8 @@ async fn heart(bench: &Bench, pulse: Arc<Pulse>, tell: Tell, shift: Arc<Mutex<Sh
     }
 }
 
+/// A ledger that does not answer for longer is told.
+const AWAY: Duration = Duration::from_secs(2);
 const TROUBLE: &str = "NO NEW BOARDS";
 const NO_BOARDS: &str = "BOARDS CANNOT BE SEEN";
 
@@ -538,6 +540,13 @@ impl Floor<'_> {
                 known.state = State::ready(Duration::ZERO);
             }
         }
+        if let Some((_, why)) = self.bench.ledger.away().filter(|(time, _)| *time > AWAY)
+            && self.pulse.set(Health::Failing) != Health::Failing
+        {
+            self.tell(BenchEvent::Trouble { with: TROUBLE, why: Some(why) });
+            // It tells when that is over.
+            self.pulse.now.notify_one();
+        }
         self.pulse.lacks_order.store(self.boards.values().any(lacks_order), Ordering::Relaxed);
         if self.pulse.order_is_open.swap(false, Ordering::Relaxed) {
             self.look_again();
@@ -564,8 +573,11 @@ impl Floor<'_> {
             let waits = |known: &Known| matches!(known.state, State::NoScan) && known.away_since.is_none();
             let waiting = self.boards.values_mut().filter(|known| waits(known));
             let Some(first) = waiting.min_by_key(|known| known.lane) else { return };
-            first.scanned = Arc::new(Mutex::new(self.scanned.pop_front()));
+            let Some(text) = self.scanned.pop_front() else { return };
+            first.scanned = Arc::new(Mutex::new(Some(text.clone())));
             first.state = State::ready(Duration::ZERO);
+            let lane = first.lane;
+            self.tell(BenchEvent::ScanGiven { lane, text });
         }
     }
 
@@ -672,6 +684,9 @@ impl Floor<'_> {
                     return;
                 }
                 *scanned = self.scanned.pop_front();
+                if let Some(text) = scanned.clone() {
+                    (self.tell)(BenchEvent::ScanGiven { lane: known.lane, text });
+                }
             }
             let has_order = known.has_order || scanned.is_some();
             drop(scanned);

@@ -264,15 +264,22 @@ impl Ready {
 
     async fn work(self, style: Style, signals: &Signals) -> Result<(), ToldFailure> {
         let Self { bench, lister, simulated, orders, title } = self;
-        bench.ledger.open().await?;
-        // Its own trouble is worth no shift: the first look says it at once.
         let check = lister.clone();
-        tokio::task::spawn_blocking(move || check.boards())
-            .await
-            .map_err(|e| Failure::new(FailureCode::Unexpected, "the port list failed").because(e))?
-            .map_err(Failure::from)?;
-        if let Some(of) = bench.orders.as_ref().filter(|_| !orders.is_empty()) {
-            bench.ledger.import_orders(&of.source, &orders).await?;
+        let begin = async {
+            bench.ledger.open().await?;
+            // Its own trouble is worth no shift: the first look says it at once.
+            tokio::task::spawn_blocking(move || check.boards())
+                .await
+                .map_err(|e| Failure::new(FailureCode::Unexpected, "the port list failed").because(e))?
+                .map_err(Failure::from)?;
+            if let Some(of) = bench.orders.as_ref().filter(|_| !orders.is_empty()) {
+                bench.ledger.import_orders(&of.source, &orders).await?;
+            }
+            Ok::<_, Failure>(())
+        };
+        tokio::select! {
+            begun = begin => begun?,
+            () = signals.first() => return Err(Failure::new(FailureCode::Interrupted, "interrupted").into()),
         }
         let watch = if simulated { Watch::polling(lister) } else { Watch::announced(lister) };
         let is_scanning = bench.orders.as_ref().is_some_and(|orders| orders.scan.is_some());

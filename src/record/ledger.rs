@@ -51,7 +51,7 @@ pub(super) struct Inner {
     session: Mutex<Option<Session>>,
     is_current: AtomicBool,
     /// Since when it is out of reach.
-    away_since: std::sync::Mutex<Option<Instant>>,
+    away: std::sync::Mutex<Option<(Instant, String)>>,
     pub(super) renewing: std::sync::Mutex<Option<AbortHandle>>,
 }
 
@@ -86,7 +86,7 @@ impl Ledger {
                 patience,
                 session: Mutex::new(None),
                 is_current: AtomicBool::new(false),
-                away_since: std::sync::Mutex::new(None),
+                away: std::sync::Mutex::new(None),
                 renewing: std::sync::Mutex::new(None),
             }),
         }
@@ -139,7 +139,7 @@ impl Ledger {
             let tried = Instant::now();
             let trouble = match timeout(Self::ONE_TRY, work()).await {
                 Ok(Ok(done)) => {
-                    *self.away_since() = None;
+                    *self.last_away() = None;
                     return Ok(done);
                 }
                 Ok(Err(Trouble::Final(failure))) => return Err(failure),
@@ -148,7 +148,10 @@ impl Ledger {
             };
             let passes = passes(&trouble);
             // For all who ask: else each thing that is to be written waits as long again.
-            let since = if passes { *self.away_since().get_or_insert(tried) } else { begun };
+            let since = match passes {
+                true => self.last_away().get_or_insert_with(|| (tried, Said::of(&trouble).to_string())).0,
+                false => begun,
+            };
             if !passes || Instant::now() + pause > since.min(begun) + self.inner.patience {
                 let detail = format!("the ledger {} cannot be {what}", self.inner.location);
                 return Err(
@@ -161,8 +164,17 @@ impl Ledger {
         }
     }
 
-    fn away_since(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
-        self.inner.away_since.lock().unwrap_or_else(|e| e.into_inner())
+    /// How long it has been out of reach, or busy, and why; none as long as it does what it is asked.
+    pub fn away(&self) -> Option<(Duration, String)> {
+        let (since, why) = self.last_away().clone()?;
+        Some((
+            since.elapsed(),
+            format!("the ledger {} does not answer: {why}", redact(&self.inner.location.to_string())),
+        ))
+    }
+
+    fn last_away(&self) -> std::sync::MutexGuard<'_, Option<(Instant, String)>> {
+        self.inner.away.lock().unwrap_or_else(|e| e.into_inner())
     }
 
     /// Begins a transaction that changes something, on the one connection.

@@ -329,15 +329,22 @@ impl Ledger {
         .await
     }
 
-    /// The names of the runs that are at a device right now; other incomplete ones were killed, or do
-    /// not know their device yet.
+    /// The names of the runs that are under way, as far as that can be seen: they hold a device, or do not
+    /// know it yet and their process runs on this computer. Other incomplete ones were killed.
     pub async fn under_way(&self) -> Result<HashSet<String>, Failure> {
         self.working("read", || async {
             let mut work = self.reading().await?;
             let now = work.now().await?;
-            let held = super::leases::holders(&mut work, now).await?;
+            let mut under_way = super::leases::holders(&mut work, now).await?;
+            let sql = "SELECT id, place FROM runs WHERE outcome = 'incomplete' AND device_id IS NULL";
+            for row in sqlx::query(sql).fetch_all(work.on()).await? {
+                let place: Option<String> = row.try_get("place")?;
+                if super::leases::lives(place.as_deref()) == Some(true) {
+                    under_way.insert(row.try_get("id")?);
+                }
+            }
             work.commit().await?;
-            Ok(held)
+            Ok(under_way)
         })
         .await
     }

@@ -1,7 +1,7 @@
 //! What a bench shows: its boards by their places, and the shift's end.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     io::{self, IsTerminal},
     sync::mpsc,
     thread::JoinHandle,
@@ -133,6 +133,7 @@ fn plain_line(event: &BenchEvent, places: &Places, wording: Wording) {
         BenchEvent::Hook { lane, hook, error: Some(error) } => {
             say(&format!("{}{hook}: failed: {error}{}", at(lane), again(*hook)));
         }
+        BenchEvent::ScanGiven { lane, text } => say(&format!("{}is for {}", at(lane), clean(text))),
         BenchEvent::Scanned { .. }
         | BenchEvent::LeftOver { .. }
         | BenchEvent::Benches { .. }
@@ -371,6 +372,8 @@ pub(super) struct BenchLines {
     /// Where boards are, or were.
     places: Places,
     news: String,
+    /// Barcodes that no board has yet.
+    scanned: VecDeque<String>,
 }
 
 impl BenchLines {
@@ -388,6 +391,7 @@ impl BenchLines {
             hooks: BTreeSet::new(),
             places: Places::default(),
             news: String::new(),
+            scanned: VecDeque::new(),
         }
     }
 
@@ -489,6 +493,12 @@ impl BenchLines {
             if !ids.is_empty() {
                 lines.push(self.paint.loud(&left_over_line(what, ids, columns)));
             }
+        }
+        if let Some(first) = self.scanned.front() {
+            let later: Vec<_> = self.scanned.iter().skip(1).map(String::as_str).collect();
+            let then = if later.is_empty() { "" } else { "; then " };
+            let text = format!("for the next board: {first}{then}{}", later.join(", "));
+            lines.push(self.paint.loud(&fit(&text, columns)));
         }
         if !self.news.is_empty() {
             lines.push(self.paint.faint(&fit(&self.news, columns)));
@@ -726,6 +736,12 @@ impl View for BenchLines {
                 }
             }
             BenchEvent::Hook { .. } => {}
+            BenchEvent::Scanned { text, fate: Fate::Next } => self.scanned.push_back(clean(text)),
+            BenchEvent::ScanGiven { text, .. } => {
+                let text = clean(text);
+                let place = self.scanned.iter().position(|other| *other == text);
+                place.map(|place| self.scanned.remove(place));
+            }
             BenchEvent::Scanned { .. } | BenchEvent::Benches { .. } => self.news = news(event),
             BenchEvent::LeftOver { device_ids, hooks } => {
                 self.left_over = device_ids.iter().cloned().collect();
@@ -928,6 +944,24 @@ mod tests {
         );
         desk.pass(0, false);
         assert!(desk.shown(SIZE).ends_with("PASS  ann@example.com; a firmw…"), "{}", desk.shown(SIZE));
+    }
+
+    #[test]
+    fn barcodes_stand_there_in_their_order_until_boards_have_them() {
+        let mut desk = Desk::new();
+        for code in ["K1", "K2", "K2", "K3"] {
+            desk.on(BenchEvent::Scanned { text: code.into(), fate: Fate::Next });
+        }
+        assert!(desk.shown(SIZE).contains("for the next board: K1; then K2, K2, K3\n"));
+        desk.plug(0);
+        for code in ["K1", "K2"] {
+            desk.on(BenchEvent::ScanGiven { lane: 0, text: code.into() });
+        }
+        assert!(desk.shown(SIZE).contains("for the next board: K2; then K3\n"));
+        for code in ["K2", "K3"] {
+            desk.on(BenchEvent::ScanGiven { lane: 0, text: code.into() });
+        }
+        assert!(!desk.shown(SIZE).contains("next board"));
     }
 
     #[test]

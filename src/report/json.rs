@@ -46,6 +46,7 @@ pub(super) fn bench_line(event: &BenchEvent, places: &Places, wording: Wording) 
         BenchEvent::Scanned { text, fate } => {
             (None, json!({"event": "scanned", "text": text, "taken": *fate == Fate::Next, "fate": fate}))
         }
+        BenchEvent::ScanGiven { lane, text } => (Some(lane), json!({"event": "scan-given", "text": text})),
         BenchEvent::Trouble { with, why } => (None, json!({"event": "trouble", "with": with, "why": why})),
         BenchEvent::Benches { alive } => (None, json!({"event": "benches", "alive": alive})),
         BenchEvent::LeftOver { device_ids, hooks } => {

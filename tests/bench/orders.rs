@@ -143,6 +143,8 @@ async fn a_barcode_says_whose_the_next_board_is() {
     scan(" ann@b.example ");
     assert_eq!(until(&mut shift, is("scanned")).await["taken"], true);
     let _first = floor.plug(0);
+    let given = until(&mut shift, is("scan-given")).await;
+    assert_eq!((&given["text"], &given["device_id"]), (&json!("ann@b.example"), &json!(id(0).as_str())));
     until(&mut shift, is_end_of(0)).await;
     let _second = floor.plug(1);
     let waiting = until(&mut shift, |e| e["event"] == "waiting" && e["why"] == "scan").await;

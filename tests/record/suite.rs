@@ -31,6 +31,7 @@ on_both! {
     an_order_is_never_used_twice
     an_order_is_found_by_what_it_says
     benches_count_each_other
+    a_run_that_does_not_know_its_board_yet_is_under_way
     a_run_that_ends_before_it_has_its_board_keeps_the_one_that_was_meant
     a_run_that_never_got_to_begin_is_recorded_all_the_same
     many_open_a_new_ledger_at_once
@@ -528,6 +529,16 @@ async fn an_order_is_found_by_what_it_says(place: Place) {
     let states: Vec<_> = orders.iter().map(|order| order.state).collect();
     assert_eq!(states, [OrderState::Bound, OrderState::Open, OrderState::Failed]);
     assert_eq!(ledger.claim_order("a.csv", &device(7)).await.unwrap().unwrap().id, mine.id);
+}
+
+async fn a_run_that_does_not_know_its_board_yet_is_under_way(place: Place) {
+    let ledger = place.ledger("left");
+    let recording = Recording::new(&ledger, None);
+    recording.begin(&job(), Part::Whole).await.unwrap();
+    assert!(ledger.under_way().await.unwrap().contains(recording.id().as_str()));
+    // Its process was killed.
+    place.execute("UPDATE runs SET place = 'elsewhere/1'").await;
+    assert!(ledger.under_way().await.unwrap().is_empty());
 }
 
 async fn benches_count_each_other(place: Place) {
