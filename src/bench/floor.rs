@@ -3,10 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     pin::pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU32, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -16,13 +13,14 @@ use futures_util::{
     stream::FuturesUnordered,
 };
 use tokio::{
-    sync::{Notify, mpsc},
+    sync::mpsc,
     time::{Instant, interval, sleep},
 };
 
 use super::{
-    Allowed, BenchEvent, Fate, Hooks, LeftAlone, Shift, SlotMap, Stopping, Waiting, Watch,
+    Allowed, BenchEvent, Fate, Hooks, LeftAlone, Orders, Shift, SlotMap, Stopping, Waiting, Watch,
     board::{self, Leash, Task, Verdict, key_of},
+    heart::{Health, LEDGER, Pulse, TROUBLE, beat, heart},
 };
 use crate::{
     cloud::Cloud,
@@ -32,7 +30,7 @@ use crate::{
         serial::OpenPort,
     },
     model::{DeviceId, Failure, FailureCode},
-    record::{Beat, Ledger, NewOrder, Recording, Run},
+    record::{Ledger, Recording, Run},
     workflow::Job,
 };
 
@@ -73,57 +71,12 @@ pub struct Bench {
     pub blip: Duration,
 }
 
-/// Where orders come from.
-#[derive(Debug, Clone)]
-pub struct Orders {
-    /// Their source's name in the ledger.
-    pub source: String,
-    /// A board without an order gets one by a barcode.
-    pub scan: Option<Scan>,
-    /// A board without an order is worked on all the same.
-    pub are_optional: bool,
-}
-
-/// What barcodes mean: a customer or an order, or else the board that is to come next.
-#[derive(Debug, Clone)]
-pub enum Scan {
-    /// A customer of the board that it is scanned for.
-    Customers {
-        /// What a barcode is put into, to make a customer.
-        template: Option<String>,
-        /// Whether there is a customer for boards whose barcode names none.
-        has_default: bool,
-    },
-    /// One of these orders, by what it says.
-    Orders(Vec<NewOrder>),
-}
-
-impl Scan {
-    /// Where in a template the barcode goes.
-    pub const HOLE: &str = "{scan}";
-
-    /// Whether this barcode says whose a board is.
-    fn takes(&self, text: &str) -> bool {
-        let is_plain = !text.is_empty() && !text.chars().any(char::is_control) && !text.contains(['{', '}']);
-        let names_a_board = DeviceId::parse(text).is_ok();
-        match self {
-            Self::Customers { template: Some(_), .. } => is_plain,
-            Self::Customers { template: None, has_default } => is_plain && names_a_board == *has_default,
-            Self::Orders(orders) => names_a_board || orders.iter().any(|order| order.says(text)),
-        }
-    }
-}
-
 /// From one look at what has become due to the next.
 const TICK: Duration = Duration::from_millis(100);
 /// A port that may not be opened yet: the system sets its rights a moment after it appears.
 const RIGHTS: Duration = Duration::from_secs(2);
 /// A board that has gone is missed within this time.
 const MISSED: Duration = Duration::from_secs(2);
-/// From one look for an order that was given back to the next.
-const ORDERS: Duration = Duration::from_secs(5);
-/// A ledger that failed is tried again so much later.
-const LEDGER: Duration = Duration::from_secs(2);
 
 /// Works until it is told to finish, or its count or time is over. `abort` ends the boards under way, too.
 ///
@@ -205,109 +158,8 @@ pub async fn run(
     shift
 }
 
-/// What the bench and its heart tell each other.
-#[derive(Default)]
-struct Pulse {
-    under_way: AtomicU32,
-    /// A board waits for an order that is given back, perhaps by another bench.
-    lacks_order: AtomicBool,
-    /// There is one.
-    order_is_open: AtomicBool,
-    ledger: Mutex<Health>,
-    /// Look at once.
-    now: Notify,
-}
-
-/// Whether the ledger can be written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Health {
-    #[default]
-    Well,
-    /// A board could not, which may have been a while ago. The heart is asked.
-    Doubtful,
-    Failing,
-}
-
-impl Pulse {
-    fn is_well(&self) -> bool {
-        *self.ledger() == Health::Well
-    }
-
-    fn ledger(&self) -> MutexGuard<'_, Health> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Gives what it was before.
-    fn set(&self, health: Health) -> Health {
-        std::mem::replace(&mut *self.ledger(), health)
-    }
-
-    /// Nothing is begun until the heart has looked.
-    fn doubt(&self) {
-        let mut ledger = self.ledger();
-        if *ledger == Health::Well {
-            *ledger = Health::Doubtful;
-        }
-        self.now.notify_one();
-    }
-}
-
-fn beat(bench: &Bench, pulse: &Pulse, shift: &Mutex<Shift>) -> Beat {
-    let shift = shift.lock().unwrap_or_else(PoisonError::into_inner);
-    let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    Beat {
-        slots: number(bench.lanes),
-        under_way: pulse.under_way.load(Ordering::Relaxed),
-        passed: number(shift.passed()),
-        failed: number(shift.failed().values().sum()),
-    }
-}
-
-/// Tells the other benches that this one is alive, and takes its share of the cloud's limits. Also finds
-/// out when a ledger that failed can be used again. Never ends.
-async fn heart(bench: &Bench, pulse: Arc<Pulse>, tell: Tell, shift: Arc<Mutex<Shift>>) {
-    let mut last = 1;
-    loop {
-        let told = bench.ledger.beat(&beat(bench, &pulse, &shift)).await;
-        let pause = match told {
-            Ok(alive) => {
-                if pulse.set(Health::Well) == Health::Failing {
-                    tell(BenchEvent::Trouble { with: TROUBLE, why: None });
-                }
-                if bench.has_limits {
-                    bench.cloud.share_limits(alive);
-                }
-                if alive != last {
-                    tell(BenchEvent::Benches { alive: usize::try_from(alive).unwrap_or(usize::MAX) });
-                }
-                last = alive;
-                match &bench.orders {
-                    Some(orders) if pulse.lacks_order.load(Ordering::Relaxed) => {
-                        // What cannot be read now is asked for again.
-                        let is_open = bench.ledger.has_open_order(&orders.source).await.unwrap_or(false);
-                        pulse.order_is_open.store(is_open, Ordering::Relaxed);
-                        ORDERS
-                    }
-                    _ => Ledger::BEAT,
-                }
-            }
-            Err(failure) => {
-                if pulse.set(Health::Failing) != Health::Failing {
-                    tell(BenchEvent::Trouble { with: TROUBLE, why: Some(failure.to_string()) });
-                }
-                LEDGER
-            }
-        };
-        tokio::select! {
-            () = sleep(pause) => {}
-            () = pulse.now.notified() => {}
-        }
-    }
-}
-
 /// A ledger that does not answer for longer is told.
 const AWAY: Duration = Duration::from_secs(2);
-const TROUBLE: &str = "NO NEW BOARDS";
 const NO_BOARDS: &str = "BOARDS CANNOT BE SEEN";
 
 /// A board that is known here, and its lane.

@@ -1,4 +1,4 @@
-//! Who gets which board, from a file.
+//! Who gets which board, from a file and by barcodes.
 
 use std::collections::BTreeMap;
 
@@ -6,6 +6,47 @@ use crate::{
     model::{CustomerTemplate, DeviceId, Failure},
     record::NewOrder,
 };
+
+/// Where orders come from.
+#[derive(Debug, Clone)]
+pub struct Orders {
+    /// Their source's name in the ledger.
+    pub source: String,
+    /// A board without an order gets one by a barcode.
+    pub scan: Option<Scan>,
+    /// A board without an order is worked on all the same.
+    pub are_optional: bool,
+}
+
+/// What barcodes mean: a customer or an order, or else the board that is to come next.
+#[derive(Debug, Clone)]
+pub enum Scan {
+    /// A customer of the board that it is scanned for.
+    Customers {
+        /// What a barcode is put into, to make a customer.
+        template: Option<String>,
+        /// Whether there is a customer for boards whose barcode names none.
+        has_default: bool,
+    },
+    /// One of these orders, by what it says.
+    Orders(Vec<NewOrder>),
+}
+
+impl Scan {
+    /// Where in a template the barcode goes.
+    pub const HOLE: &str = "{scan}";
+
+    /// Whether this barcode says whose a board is.
+    pub(super) fn takes(&self, text: &str) -> bool {
+        let is_plain = !text.is_empty() && !text.chars().any(char::is_control) && !text.contains(['{', '}']);
+        let names_a_board = DeviceId::parse(text).is_ok();
+        match self {
+            Self::Customers { template: Some(_), .. } => is_plain,
+            Self::Customers { template: None, has_default } => is_plain && names_a_board == *has_default,
+            Self::Orders(orders) => names_a_board || orders.iter().any(|order| order.says(text)),
+        }
+    }
+}
 
 /// How many refused rows are named.
 const NAMED: usize = 10;
