@@ -33,7 +33,7 @@ const AT_PROXY: &str = "tunnel error: ";
 const PROXY_WANTS_SIGN_IN: &str = "tunnel error: proxy authorization required";
 const PROXY_OUT_OF_REACH: &str = "tunnel error: failed to create underlying connection";
 
-/// A request that will be tried again, for whoever shows what a run waits for.
+/// A request that will be tried again, or has been answered after that, for whoever shows what a run waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryNotice {
     /// The method and the path.
@@ -42,8 +42,8 @@ pub struct RetryNotice {
     pub why: String,
     /// How many tries there were.
     pub tries: u32,
-    /// How long until the next.
-    pub wait: Duration,
+    /// How long until the next; none if there is an answer at last.
+    pub wait: Option<Duration>,
 }
 
 /// What a call is about, as far as limits and refusals depend on it.
@@ -301,6 +301,9 @@ impl<W: Iterator<Item = Duration>> Tries<'_, W> {
             self.cloud.shared.limits.pushed_back(self.call.kind, wait);
         }
         if !again || wait >= self.deadline.left() {
+            if trouble.error.status.is_some() {
+                self.answered();
+            }
             return Err(trouble.error);
         }
         let why = match trouble.error.status {
@@ -310,10 +313,18 @@ impl<W: Iterator<Item = Duration>> Tries<'_, W> {
         let (call, tries) = (self.name.clone(), self.made);
         tracing::debug!(call, why, tries, ?wait, "trying again");
         if let Some(listener) = &self.cloud.listener {
-            listener(&RetryNotice { call, why, tries, wait });
+            listener(&RetryNotice { call, why, tries, wait: Some(wait) });
         }
         sleep(wait).await;
         Ok(())
+    }
+
+    /// The last one was answered, well or not.
+    fn answered(&self) {
+        if let Some(listener) = self.cloud.listener.as_ref().filter(|_| self.made > 1) {
+            let (call, tries) = (self.name.clone(), self.made);
+            listener(&RetryNotice { call, why: "answered".into(), tries, wait: None });
+        }
     }
 }
 
@@ -329,7 +340,10 @@ impl Cloud {
         loop {
             tries.next().await?;
             match self.try_once(call, &tries.name, signature, deadline).await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    tries.answered();
+                    return Ok(answer);
+                }
                 Err(trouble) => tries.after(trouble).await?,
             }
         }
@@ -347,7 +361,10 @@ impl Cloud {
         loop {
             tries.next().await?;
             match self.try_to_open(call, &tries.name, token, deadline).await {
-                Ok(opened) => return Ok(opened),
+                Ok(opened) => {
+                    tries.answered();
+                    return Ok(opened);
+                }
                 Err(trouble) => tries.after(trouble).await?,
             }
         }
@@ -828,7 +845,8 @@ mod tests {
             signed_in_cloud(&server).with_listener(move |notice| heard.lock().unwrap().push(notice.clone()));
         assert_eq!(cloud.user_devices(soon()).await.unwrap(), []);
         let notices = notices.lock().unwrap();
-        assert_eq!(notices.iter().map(|notice| notice.tries).collect::<Vec<_>>(), [1, 2, 3, 4]);
+        assert_eq!(notices.iter().map(|notice| notice.tries).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+        assert_eq!(notices.iter().filter(|notice| notice.wait.is_none()).count(), 1, "{:?}", notices[4]);
         assert_eq!(notices[0].call, DEVICES);
         assert_eq!(notices[0].why, "503: an HTML page, “Down”");
         assert!(notices[1].why.starts_with("the connection was lost"), "{}", notices[1].why);
@@ -846,7 +864,7 @@ mod tests {
             let _ = told.lock().unwrap().take().unwrap().send(notice.wait);
         });
         let asking = tokio::spawn(async move { cloud.user_devices(soon()).await });
-        assert_eq!(waits.await.unwrap(), Duration::from_secs(30));
+        assert_eq!(waits.await.unwrap(), Some(Duration::from_secs(30)));
         asking.abort();
     }
 

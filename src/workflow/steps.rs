@@ -170,7 +170,10 @@ impl Steps<'_> {
     fn cloud(&self, step: Step) -> Cloud {
         let track = self.track.clone();
         self.cloud.with_listener(move |notice| {
-            let (call, why, wait) = (&notice.call, &notice.why, notice.wait.as_secs_f64());
+            let (call, why) = (&notice.call, &notice.why);
+            let Some(wait) = notice.wait.map(|wait| wait.as_secs_f64()) else {
+                return track.note(step, Note::Text("the cloud answers again".into()));
+            };
             track.note(step, Note::Again(format!("{why}; trying again in {wait:.1} s: {call}")));
         })
     }
