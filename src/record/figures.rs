@@ -78,9 +78,7 @@ impl Reckoning {
     /// Adds this run.
     pub fn add(&mut self, Story { run, steps, .. }: &Story) {
         *self.runs.entry(run.outcome).or_default() += 1;
-        if let Some(code) = &run.failure_code
-            && run.outcome == Outcome::Failed
-        {
+        if let Some(code) = &run.failure_code {
             *self.causes.entry((code.clone(), run.failure_step.clone())).or_default() += 1;
         }
         if let Some(id) = &run.device_id {

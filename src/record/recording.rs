@@ -96,7 +96,9 @@ impl End {
             outcome: match result {
                 Ok(summary) if summary.already => Outcome::Already,
                 Ok(_) => Outcome::Passed,
-                Err(failure) if failure.code == FailureCode::Interrupted => Outcome::Interrupted,
+                Err(Failure { code: FailureCode::Interrupted | FailureCode::PulledOut, .. }) => {
+                    Outcome::Interrupted
+                }
                 Err(_) => Outcome::Failed,
             },
             failure_code: failure.map(|failure| failure.code.as_str()),

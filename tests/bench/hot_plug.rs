@@ -180,7 +180,7 @@ async fn that_a_board_was_pulled_out_is_the_reason_everywhere() {
         whole(shift).await;
         let runs = floor.open_ledger().runs(&RunQuery::default()).await.unwrap();
         let told: Vec<_> = runs.iter().map(|run| (run.outcome, run.failure_code.as_deref())).collect();
-        assert_eq!(told, [(Outcome::Failed, Some("pulled-out"))], "{blip}");
+        assert_eq!(told, [(Outcome::Interrupted, Some("pulled-out"))], "{blip}");
         let report = floor.bench.provision().with(&["report", "--format", "json", "--ledger", &floor.ledger]);
         let report: Value = serde_json::from_str(&report.ended().await.passes().stdout).unwrap();
         assert_eq!(report["causes"][0]["code"], "pulled-out", "{report}");
