@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::{
-    Allowed, BenchEvent, Fate, Hooks, LeftAlone, Orders, Shift, SlotMap, Stopping, Waiting, Watch,
+    Allowed, BenchEvent, Fate, Hooks, LeftAlone, Orders, Scan, Shift, SlotMap, Stopping, Waiting, Watch,
     board::{self, Leash, Task, Verdict, key_of},
     heart::{Health, LEDGER, Pulse, TROUBLE, beat, heart},
 };
@@ -168,6 +168,8 @@ struct Known {
     board: AttachedBoard,
     slot: String,
     state: State,
+    /// Since when it has been there.
+    plugged: Instant,
     /// Since when it has not been seen.
     away_since: Option<Instant>,
     /// Whether it has a line.
@@ -181,6 +183,13 @@ struct Known {
     scanned: Arc<Mutex<Option<String>>>,
     pulled_out: usize,
     unended: Arc<Mutex<Vec<Recording>>>,
+}
+
+impl Known {
+    /// Whether something was scanned for it that is not its order yet.
+    fn has_scan(&self) -> bool {
+        self.scanned.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
 }
 
 enum State {
@@ -305,6 +314,7 @@ impl Floor<'_> {
                 board,
                 slot,
                 state,
+                plugged: Instant::now(),
                 away_since: None,
                 is_shown: true,
                 is_new: true,
@@ -328,6 +338,7 @@ impl Floor<'_> {
         known.is_new |= comes_back && !goes_on;
         known.is_back = comes_back && matches!(known.state, State::Working(_));
         if comes_back {
+            known.plugged = Instant::now();
             known.has_order = false;
             if !known.is_back {
                 known.state = State::ready(Duration::ZERO);
@@ -419,16 +430,36 @@ impl Floor<'_> {
         self.tell(BenchEvent::Scanned { text, fate });
     }
 
-    /// Gives what was scanned to those who wait for it, first come, first served.
+    /// Gives what was scanned to those who wait for it, first come, first served. What is scanned for a new
+    /// board counts more than the customer that it was scanned for before; an order from a file that it has is
+    /// its own for good, so that it is asked for that before.
     fn hand_out_scans(&mut self) {
+        let Some(scan) = self.bench.orders.as_ref().and_then(|orders| orders.scan.as_ref()) else { return };
+        let is_rebound = matches!(scan, Scan::Customers { .. });
         while !self.scanned.is_empty() {
-            let waits = |known: &Known| matches!(known.state, State::NoScan) && known.away_since.is_none();
-            let waiting = self.boards.values_mut().filter(|known| waits(known));
-            let Some(first) = waiting.min_by_key(|known| known.lane) else { return };
-            let Some(text) = self.scanned.pop_front() else { return };
-            first.scanned = Arc::new(Mutex::new(Some(text.clone())));
-            first.state = State::ready(Duration::ZERO);
-            let lane = first.lane;
+            let waits = |(key, known): &(&String, &Known)| {
+                let waits = match known.state {
+                    State::NoScan => true,
+                    State::Ready { .. } => is_rebound && known.is_new && !known.has_scan(),
+                    _ => false,
+                };
+                waits && known.away_since.is_none() && self.is_left_alone(key, &known.board).is_none()
+            };
+            let first = self.boards.iter().filter(waits).min_by_key(|(_, known)| known.plugged);
+            let Some((key, plugged)) = first.map(|(key, known)| (key.clone(), known.plugged)) else { return };
+            // What was scanned may be for one that came before and is asked about.
+            let is_asked = |known: &Known| matches!(known.state, State::Asking) && known.plugged <= plugged;
+            if self.boards.values().any(is_asked) {
+                return;
+            }
+            let (Some(known), Some(text)) = (self.boards.get_mut(&key), self.scanned.pop_front()) else {
+                return;
+            };
+            known.scanned = Arc::new(Mutex::new(Some(text.clone())));
+            if matches!(known.state, State::NoScan) {
+                known.state = State::ready(Duration::ZERO);
+            }
+            let lane = known.lane;
             self.tell(BenchEvent::ScanGiven { lane, text });
         }
     }
@@ -526,29 +557,14 @@ impl Floor<'_> {
     }
 
     fn take_up(&mut self, key: &str) {
-        let is_asking = self.boards.values().any(|known| matches!(known.state, State::Asking));
         let Some(known) = self.boards.get_mut(key) else { return };
-        if self.bench.orders.as_ref().is_some_and(|orders| orders.scan.is_some()) {
-            let mut scanned = known.scanned.lock().unwrap_or_else(PoisonError::into_inner);
-            if known.is_new && scanned.is_none() && !self.scanned.is_empty() {
-                if is_asking {
-                    // What was scanned may be for that board, which came before.
-                    return;
-                }
-                *scanned = self.scanned.pop_front();
-                if let Some(text) = scanned.clone() {
-                    (self.tell)(BenchEvent::ScanGiven { lane: known.lane, text });
-                }
-            }
-            let has_order = known.has_order || scanned.is_some();
-            drop(scanned);
-            if !has_order {
-                known.state = State::Asking;
-                let (bench, name, board) = (self.bench, key.to_owned(), known.board.clone());
-                let ask = async move { (name, board::ask(bench, board).await) };
-                self.under_way.push(ask.boxed_local());
-                return;
-            }
+        let scans = self.bench.orders.as_ref().is_some_and(|orders| orders.scan.is_some());
+        if scans && !known.has_order && !known.has_scan() {
+            known.state = State::Asking;
+            let (bench, name, board) = (self.bench, key.to_owned(), known.board.clone());
+            let ask = async move { (name, board::ask(bench, board).await) };
+            self.under_way.push(ask.boxed_local());
+            return;
         }
         known.is_new = false;
         self.settled.remove(key);

@@ -1,7 +1,7 @@
 //! What to do next about a failure: the words that people read.
 
 use crate::{
-    model::{Failure, FailureCode},
+    model::{Failure, FailureCode, Step},
     report::Wording,
 };
 
@@ -29,6 +29,7 @@ fn hint_at_a_scanning_bench(failure: &Failure) -> String {
 fn hint_at_a_bench(failure: &Failure) -> String {
     use FailureCode as F;
     match failure.code {
+        _ if failure.step == Some(Step::Name) => "plug it in again: it is its owner's, but is not named yet",
         F::NotListening => "hold SETUP for 3 s until the LED blinks dark blue, then plug it in again",
         F::NoDevice | F::NoAnswer => "check the cable, press RESET, then plug it in again",
         F::PortForbidden => "run `sudo provision udev install`, then plug it in again",

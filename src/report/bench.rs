@@ -472,7 +472,9 @@ impl BenchLines {
         let title = fit(&self.title, room);
         let mut lines = vec![fit(&format!("{title}  {counts}  {time}"), columns).into_owned()];
         for (with, why) in &self.troubles {
-            lines.push(self.paint.bad(&fit(&format!("{with}: {why}"), columns)));
+            // An address may be long, and the reason stands behind it.
+            let text = wrap(&format!("{with}: {why}"), columns, 2);
+            lines.extend(text.lines().take(3).map(|line| self.paint.bad(&fit(line, columns))));
         }
         if let Some(why) = self.stopping {
             lines.push(self.paint.loud(&fit(stopping_text(why), columns)));

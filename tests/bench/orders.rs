@@ -377,6 +377,36 @@ fn somebody_elses(number: usize) -> DeviceSeed {
 }
 
 #[tokio::test]
+async fn barcodes_go_to_boards_as_they_are_plugged_in_however_long_those_wait() {
+    let floor = Floor::new().await;
+    let (read, write) = std::io::pipe().unwrap();
+    std::io::Write::write_all(&mut &write, b"k1@b.example\nk2@b.example\nk3@b.example\n").unwrap();
+    let gate = floor.bench.cloud.gate("POST /v1/products/1319/device_claims").unwrap();
+    let run = floor.shift_of(&["--any", "--scan", "--slots", "1", "--count", "2"]);
+    let mut shift = run.without("PROVISION_CUSTOMER").stdin(read).start();
+    for _ in 0..3 {
+        until(&mut shift, is("scanned")).await;
+    }
+    let _first = floor.plug(0);
+    guarded(gate.arrived()).await;
+    let second = floor.plug(1);
+    let given = |number| {
+        let id = id(number).to_string();
+        move |event: &Value| event["event"] == "scan-given" && event["device_id"] == id.as_str()
+    };
+    assert_eq!(until(&mut shift, given(1)).await["text"], "k2@b.example");
+    let _third = floor.plug(2);
+    assert_eq!(until(&mut shift, given(2)).await["text"], "k3@b.example");
+    drop(second);
+    assert_eq!(until(&mut shift, is("scanned")).await["fate"], "lost");
+    gate.open();
+    whole(shift).await.is(0, 2, 0, json!({}));
+    let wanted = [(0, "k1@b.example"), (2, "k3@b.example")];
+    let wanted: BTreeMap<_, _> = wanted.map(|(n, c)| (id(n).to_string(), c.to_owned())).into();
+    assert_eq!(floor.owners(), wanted);
+}
+
+#[tokio::test]
 async fn a_barcode_whose_board_is_unplugged_is_told_as_lost_and_is_for_nobody() {
     let floor = Floor::new().await;
     let gate = floor.bench.cloud.gate("POST /v1/products/1319/customers").unwrap();
@@ -487,6 +517,33 @@ async fn with_both_a_barcode_says_which_order_the_next_board_gets() {
     let wanted: BTreeMap<_, _> = wanted.map(|(n, c)| (id(n).to_string(), c.to_owned())).into();
     assert_eq!(floor.owners(), wanted);
     assert_eq!(floor.bench.cloud.device(id(0).as_str()).unwrap()["name"], "SN-2");
+}
+
+#[tokio::test]
+async fn a_board_that_has_an_order_keeps_it_whatever_is_scanned_before_it_is_put_back() {
+    let floor = Floor::new().await;
+    let orders = floor.file("orders.csv", "customer,name\nann@b.example,one\nbob@b.example,two\n");
+    floor.bench.cloud.add_fault("PUT /v1/products/*/devices/*=403x1".parse().unwrap());
+    let (read, write) = std::io::pipe().unwrap();
+    let scan = |text: &str| std::io::Write::write_all(&mut &write, format!("{text}\n").as_bytes()).unwrap();
+    let which = ["--any", "--scan", "--orders", orders.to_str().unwrap(), "--count", "2"];
+    let mut shift = floor.shift_of(&which).stdin(read).start();
+    scan("one");
+    let first = floor.plug(0);
+    assert_eq!(until(&mut shift, is_end_of(0)).await["error"]["step"], "name");
+    drop(first);
+    until(&mut shift, is("unplugged")).await;
+    scan("two");
+    until(&mut shift, is("scanned")).await;
+    let _first = floor.plug(0);
+    assert_eq!(until(&mut shift, is_end_of(0)).await["customer"], "ann@b.example");
+    let _second = floor.plug(1);
+    // The first one's run of before had gone as far as its owner.
+    whole(shift).await.is(0, 2, 1, json!({}));
+    let wanted = [(0, "ann@b.example"), (1, "bob@b.example")];
+    let wanted: BTreeMap<_, _> = wanted.map(|(n, c)| (id(n).to_string(), c.to_owned())).into();
+    assert_eq!(floor.owners(), wanted);
+    assert_eq!(floor.bench.cloud.device(id(0).as_str()).unwrap()["name"], "one");
 }
 
 #[tokio::test]
