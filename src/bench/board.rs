@@ -213,6 +213,7 @@ pub(super) async fn work(
         if let Err(error) = recording.hook_ended(said.as_deref()).await {
             tracing::warn!(%error, "what became of the hook is not in the ledger");
         }
+        shift.lock().unwrap_or_else(PoisonError::into_inner).take_hook(&key, error.is_none());
         tell(BenchEvent::Hook { lane: task.lane, hook: kind, error });
     }
     if recording.is_unended() {

@@ -1,5 +1,5 @@
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -11,6 +11,8 @@ pub struct Shift {
     begun: Instant,
     boards: BTreeMap<String, Verdict>,
     steps: BTreeMap<Step, Times>,
+    /// Boards whose last hook did not do its work.
+    hooks_failed: BTreeSet<String>,
     /// Why the bench could not work, if it could not.
     pub stopped_by: Option<FailureCode>,
 }
@@ -50,7 +52,13 @@ impl Times {
 impl Shift {
     /// Begins now.
     pub fn begin() -> Self {
-        Self { begun: Instant::now(), boards: BTreeMap::new(), steps: BTreeMap::new(), stopped_by: None }
+        Self {
+            begun: Instant::now(),
+            boards: BTreeMap::new(),
+            steps: BTreeMap::new(),
+            hooks_failed: BTreeSet::new(),
+            stopped_by: None,
+        }
     }
 
     /// Takes in an event of the run of the board that goes by this key.
@@ -83,6 +91,19 @@ impl Shift {
             }
             _ => {}
         }
+    }
+
+    /// Takes in how the hook of the board ended that goes by this key.
+    pub(super) fn take_hook(&mut self, key: &str, is_done: bool) {
+        match is_done {
+            true => self.hooks_failed.remove(key),
+            false => self.hooks_failed.insert(key.to_owned()),
+        };
+    }
+
+    /// How many boards have a hook that did not do its work, and is run again when they are put back.
+    pub fn hooks_failed(&self) -> usize {
+        self.hooks_failed.len()
     }
 
     /// How many boards were taken up.
@@ -197,6 +218,15 @@ mod tests {
         assert_eq!(shift.failed(), [("no-answer".to_owned(), 2)].into());
         assert_eq!(shift.unfinished(), [("pulled-out".to_owned(), 1)].into());
         assert_eq!(shift.outcome(), Some(FailureCode::PartlyFailed));
+    }
+
+    #[test]
+    fn a_hook_that_did_its_work_at_last_has_not_failed() {
+        let mut shift = Shift::begin();
+        for (key, is_done) in [("a", false), ("b", false), ("c", true), ("a", true)] {
+            shift.take_hook(key, is_done);
+        }
+        assert_eq!(shift.hooks_failed(), 1);
     }
 
     #[test]

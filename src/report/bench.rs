@@ -266,6 +266,9 @@ fn shift_lines(shift: &Shift) -> Vec<String> {
     if !unfinished.is_empty() {
         by_reason("not finished", unfinished);
     }
+    if shift.hooks_failed() > 0 {
+        lines.push(format!("  hooks failed {:>5}  (put the boards back)", shift.hooks_failed()));
+    }
     if let Some((step, times)) = shift.slowest() {
         let board = times.board.as_ref().map(|id| format!("\n           ({id})")).unwrap_or_default();
         let (mean, longest) = (seconds(times.mean()), seconds(times.longest));

@@ -82,7 +82,7 @@ fn ended(shift: &Shift, wording: Wording) -> Value {
     });
     json!({
         "event": "shift", "passed": shift.passed(), "already": shift.already(), "failed": shift.failed(),
-        "unfinished": shift.unfinished(),
+        "unfinished": shift.unfinished(), "hooks_failed": shift.hooks_failed(),
         "boards_per_minute": shift.per_minute(), "seconds": shift.took().as_secs_f64(), "slowest": slowest,
         "exit_code": shift.outcome().map_or(0, wording.exit_code),
     })

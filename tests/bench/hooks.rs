@@ -222,6 +222,7 @@ async fn a_hook_that_fails_is_shown_and_the_board_has_passed_all_the_same() {
     let which = ["--any", "--count", "1", "--on-pass", "sh -c 'echo no paper >&2; exit 3'"];
     let sum = whole(floor.shift_of(&which).start()).await.is(0, 1, 0, json!({}));
     assert_eq!(sum.events("hook")[0]["error"], "it ended with exit code 3: no paper");
+    assert_eq!(sum.last["hooks_failed"], 1);
     let which = ["--any", "--on-pass", "print {serial}"];
     let ended = floor.plain_shift(&which).ended().await;
     assert_eq!(ended.status.code(), Some(2));
