@@ -1,4 +1,4 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -81,10 +81,12 @@ pub enum OrderState {
     Done,
     /// Its board failed, and may come again.
     Failed,
+    /// No board had it when its file was read again without it.
+    Withdrawn,
 }
 
 impl OrderState {
-    const ALL: [Self; 4] = [Self::Open, Self::Bound, Self::Done, Self::Failed];
+    const ALL: [Self; 5] = [Self::Open, Self::Bound, Self::Done, Self::Failed, Self::Withdrawn];
 
     /// As it is stored.
     pub fn as_str(self) -> &'static str {
@@ -93,6 +95,7 @@ impl OrderState {
             Self::Bound => "bound",
             Self::Done => "done",
             Self::Failed => "failed",
+            Self::Withdrawn => "withdrawn",
         }
     }
 }
@@ -110,7 +113,8 @@ impl Ledger {
     const ORDERS_AT_ONCE: usize = 500;
 
     /// Takes in the orders of a source. The same lines of the same source are the same orders, however
-    /// often they are read and from wherever; a line that stands there twice is two orders.
+    /// often they are read and from wherever; a line that stands there twice is two orders. What the source
+    /// does not hold any more and no board has is withdrawn.
     pub async fn import_orders(&self, source: &str, orders: &[NewOrder]) -> Result<Imported, Failure> {
         let mut seen = HashMap::new();
         let numbered: Vec<_> = orders
@@ -120,8 +124,17 @@ impl Ledger {
                 (name_of(source, order, *times), order)
             })
             .collect();
-        let mut there = self.order_ids(source).await?;
-        let (known, new): (Vec<_>, Vec<_>) = numbered.into_iter().partition(|(id, _)| there.remove(id));
+        let mut there = self.order_states(source).await?;
+        let mut again = Vec::new();
+        let (known, new): (Vec<_>, Vec<_>) =
+            numbered.into_iter().partition(|(id, _)| match there.remove(id) {
+                Some(state) => {
+                    again.extend((state == OrderState::Withdrawn.as_str()).then(|| id.clone()));
+                    true
+                }
+                None => false,
+            });
+        let gone: Vec<_> = there.into_keys().collect();
         // A long file in one transaction would keep every other run waiting.
         let mut imported = Imported { new: 0, known: known.len() };
         for some in new.chunks(Self::ORDERS_AT_ONCE) {
@@ -141,16 +154,33 @@ impl Ledger {
             imported.new += inserted;
             imported.known += some.len() - inserted;
         }
+        let withdraw =
+            "UPDATE orders SET state = 'withdrawn' WHERE id = $1 AND bound_to IS NULL AND state <> 'done'";
+        let open = "UPDATE orders SET state = 'open' WHERE id = $1 AND state = 'withdrawn'";
+        for (sql, ids) in [(withdraw, gone), (open, again)] {
+            for some in ids.chunks(Self::ORDERS_AT_ONCE) {
+                self.working("written", || async {
+                    let mut work = self.transaction().await?;
+                    for id in some {
+                        sqlx::query(sql).bind(id.clone()).execute(work.on()).await?;
+                    }
+                    work.commit().await
+                })
+                .await?;
+            }
+        }
         Ok(imported)
     }
 
-    async fn order_ids(&self, source: &str) -> Result<HashSet<String>, Failure> {
+    /// The names of a source's orders, and their states.
+    async fn order_states(&self, source: &str) -> Result<HashMap<String, String>, Failure> {
         self.working("read", || async {
             let mut work = self.reading().await?;
-            let query = sqlx::query("SELECT id FROM orders WHERE source = $1").bind(source.to_owned());
+            let query = sqlx::query("SELECT id, state FROM orders WHERE source = $1").bind(source.to_owned());
             let rows = query.fetch_all(work.on()).await?;
             work.commit().await?;
-            Ok(rows.iter().map(|row| row.try_get("id")).collect::<Result<_, _>>()?)
+            let state = |row: &AnyRow| Ok((row.try_get("id")?, row.try_get("state")?));
+            Ok(rows.iter().map(state).collect::<Result<_, sqlx::Error>>()?)
         })
         .await
     }
@@ -230,8 +260,8 @@ impl Ledger {
     pub async fn has_open_order(&self, source: &str) -> Result<bool, Failure> {
         self.working("read", || async {
             let mut work = self.reading().await?;
-            let sql =
-                "SELECT id FROM orders WHERE source = $1 AND bound_to IS NULL AND device_id IS NULL LIMIT 1";
+            let sql = "SELECT id FROM orders WHERE source = $1 AND bound_to IS NULL AND device_id IS NULL \
+                 AND state <> 'withdrawn' LIMIT 1";
             let row = sqlx::query(sql).bind(source.to_owned()).fetch_optional(work.on()).await?;
             work.commit().await?;
             Ok(row.is_some())
@@ -331,7 +361,8 @@ async fn claim(
 ) -> Result<Option<Order>, Trouble> {
     loop {
         let sql = "SELECT * FROM orders WHERE source = $1 AND \
-             (bound_to = $2 OR (bound_to IS NULL AND (device_id = $2 OR device_id IS NULL))) AND \
+             (bound_to = $2 OR (bound_to IS NULL AND (device_id = $2 OR device_id IS NULL) \
+             AND state <> 'withdrawn')) AND \
              (CAST($3 AS TEXT) IS NULL OR customer = $3 OR name = $3 OR note = $3) \
              ORDER BY CASE WHEN bound_to IS NOT NULL THEN 0 WHEN device_id IS NOT NULL THEN 1 ELSE 2 END, \
              position, id LIMIT 1";
@@ -349,7 +380,8 @@ async fn claim(
             query.execute(work.on()).await?;
         }
         // Somebody else may have been quicker; then there is another next one.
-        let sql = "UPDATE orders SET bound_to = $1, state = 'bound' WHERE id = $2 AND bound_to IS NULL";
+        let sql = "UPDATE orders SET bound_to = $1, state = 'bound' WHERE id = $2 AND bound_to IS NULL \
+             AND state <> 'withdrawn'";
         let bound =
             sqlx::query(sql).bind(device_id.to_owned()).bind(next.id.clone()).execute(work.on()).await?;
         if bound.rows_affected() > 0 {

@@ -197,7 +197,7 @@ fn news(event: &BenchEvent) -> String {
         BenchEvent::Scanned { text, fate } => {
             let fate = match fate {
                 Fate::Next => "for the next board",
-                Fate::Nothing => "that says not whose a board is",
+                Fate::Nothing => "it does not say whose a board is",
                 Fate::Lost => "its board was unplugged; scan it again for another",
                 Fate::Used => "every order that says so has its board",
             };

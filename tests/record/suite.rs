@@ -29,6 +29,7 @@ on_both! {
     a_run_that_waits_for_its_turn_is_not_one_that_never_ended
     orders_are_the_same_however_often_they_are_read
     an_order_is_never_used_twice
+    an_order_that_its_file_does_not_hold_any_more_is_withdrawn
     an_order_is_found_by_what_it_says
     benches_count_each_other
     a_run_that_does_not_know_its_board_yet_is_under_way
@@ -475,6 +476,26 @@ async fn orders_are_the_same_however_often_they_are_read(place: Place) {
     assert_eq!(ledger.import_orders("many.csv", &many).await.unwrap().new, 1201);
     let numbers = (0..1201).map(|n: u32| n.to_string()).collect::<Vec<_>>();
     assert_eq!(customers(ledger.orders("many.csv").await.unwrap()), numbers);
+}
+
+async fn an_order_that_its_file_does_not_hold_any_more_is_withdrawn(place: Place) {
+    let ledger = place.ledger("left");
+    let names = |customer| NewOrder { device_id: Some(device(7)), ..order(customer) };
+    let claimed = async |n| {
+        let claimed = ledger.claim_order("today.csv", &device(n)).await.unwrap();
+        claimed.and_then(|order| order.customer)
+    };
+    ledger.import_orders("today.csv", &[order("used"), order("typo"), names("wrong")]).await.unwrap();
+    assert_eq!(claimed(1).await.as_deref(), Some("used"));
+    // What a board has is its own for good.
+    ledger.import_orders("today.csv", &[order("right"), names("mended")]).await.unwrap();
+    for (n, customer) in [(1, Some("used")), (7, Some("mended")), (2, Some("right")), (3, None)] {
+        assert_eq!(claimed(n).await.as_deref(), customer);
+    }
+    assert!(!ledger.has_open_order("today.csv").await.unwrap());
+    assert_eq!(ledger.claim_order_that_says("today.csv", &device(3), "typo").await.unwrap(), None);
+    ledger.import_orders("today.csv", &[order("right"), order("typo")]).await.unwrap();
+    assert_eq!(claimed(3).await.as_deref(), Some("typo"));
 }
 
 async fn an_order_is_never_used_twice(place: Place) {
