@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{self, BufRead},
+    io::{self, BufRead, Write},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -31,9 +31,12 @@ use crate::{
     link::{discovery::Lister, serial::SystemPorts},
     model::{CustomerTemplate, Failure, FailureCode, Invalid},
     record::{self, Ledger, NewOrder},
-    report::{BenchReporter, Style},
+    report::{self, BenchReporter, Style},
     workflow::{Job, Naming, Owner, Policy},
 };
+
+/// A ledger that does not answer at the start is told after this time.
+const SLOW: Duration = Duration::from_secs(2);
 
 /// Provision every Photon that is plugged in, many at once, with nobody at the keyboard
 ///
@@ -277,8 +280,16 @@ impl Ready {
             }
             Ok::<_, Failure>(())
         };
+        let slow = async {
+            tokio::time::sleep(SLOW).await;
+            if let Some((_, why)) = bench.ledger.away() {
+                let _ = writeln!(io::stderr(), "{}", report::for_stderr(&why, 0));
+            }
+            std::future::pending::<()>().await
+        };
         tokio::select! {
             begun = begin => begun?,
+            () = slow => {}
             () = signals.first() => return Err(Failure::new(FailureCode::Interrupted, "interrupted").into()),
         }
         let watch = if simulated { Watch::polling(lister) } else { Watch::announced(lister) };
