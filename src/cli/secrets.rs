@@ -13,6 +13,7 @@ use std::{
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
 
+use super::echo::EchoOff;
 use crate::model::{Failure, clean, guard};
 
 /// The value of a flag that says where a secret is: a path, or `-`.
@@ -170,6 +171,8 @@ impl SecretReader {
 
 /// Asks on the terminal that standard input and standard error are.
 fn prompt_unseen(text: &str) -> io::Result<String> {
+    // Before the question stands there: whoever answers it at once is not shown either.
+    let _echo_off = EchoOff::on_stdin();
     let config = rpassword::ConfigBuilder::new();
     #[cfg(unix)]
     let config = config.input_file_path("/dev/stdin").output_file_path("/dev/stderr");
